@@ -202,7 +202,7 @@ pub(crate) fn assert_is_a_message(name: &str, panic: &(dyn std::any::Any + Send)
         "with a store that it does not belong to",
         "a context of the adversary's",
         "the adversary's",
-        "no function can be made",
+        "cannot create a host function",
         "the store has no such instance",
     ];
     assert!(known.iter().any(|known| text.contains(known)), "{name} panicked: {text}");

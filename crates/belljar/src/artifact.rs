@@ -1,10 +1,10 @@
-//! Modules whose code was made before: files that somebody compiled, and entries of the cache.
+//! Modules whose code was compiled earlier: artifact files, and entries of the cache.
 //!
-//! Code is believed if its seal is right: made by this user, or by the holder of a trusted key, for what is looked for. It is
-//! looked at, checked and run in one private copy, so that it makes no difference what happens to the file meanwhile.
+//! Code is trusted if its seal is valid: made by this user or by the holder of a trusted key, for the expected
+//! identity. The same private copy is described, checked and run, so that later changes of the file have no effect.
 //!
-//! **Invariant:** what a file is taken for is what it was sealed as ([`Identity`]): the cache's entry under the key that it was
-//! found by; a module or a snapshot as its contents are.
+//! **Invariant:** a file is used only as what it was sealed as ([`Identity`]): an entry of the cache under the key that
+//! it was found by; a module or a snapshot according to its contents.
 
 pub(crate) mod cache;
 pub(crate) mod deserialize;
@@ -29,12 +29,12 @@ use std::sync::Arc;
 pub enum Origin {
     /// It was compiled.
     Compiled,
-    /// It was in the cache.
+    /// It came from the cache.
     Cache,
-    /// It was deserialized; this user or that key vouched for it.
+    /// It was deserialized, and is trusted because of this user or this key.
     Artifact(TrustedBy),
-    /// It was to be deserialized, could not be used for the reason given, and was compiled again from the wasm that the
-    /// artifact holds.
+    /// It was deserialized but could not be used, for this reason, and was compiled again from the wasm in the
+    /// artifact.
     CompiledAgain(ArtifactError),
 }
 
@@ -42,15 +42,15 @@ pub enum Origin {
 #[derive(Clone, PartialEq, Eq, Debug)]
 #[non_exhaustive]
 pub enum ArtifactError {
-    /// It is no compiled module, or one for another release.
+    /// It is not a compiled module, or is one of another release.
     Image(ImageError),
-    /// Nobody who is trusted vouches for these bytes.
+    /// It has no valid seal of a trusted key.
     Seal(SealError),
-    /// It was made with other settings, or for another processor; which is said.
+    /// It was made with other settings or for another processor. The text describes the difference.
     Settings(String),
-    /// It does not say what it is the code of: it is an entry of a cache.
+    /// It does not contain its module, because it is an entry of a cache.
     NoModule,
-    /// It is under the name of an entry of the cache, and is another entry, or none.
+    /// It is stored under the name of an entry of the cache, but is not that entry.
     OtherKey,
 }
 
@@ -61,10 +61,10 @@ impl fmt::Display for ArtifactError {
             Self::Seal(error) => error.fmt(f),
             Self::Settings(what) => write!(f, "the compiled module cannot be used here: {what}"),
             Self::NoModule => f.write_str(
-                "the compiled module is an entry of a cache, which is of use only together with its wasm: make one that \
+                "the compiled module is an entry of a cache, which can be used only together with its wasm: make one that \
                  stands alone with `belljar compile`",
             ),
-            Self::OtherKey => f.write_str("the entry of the cache is something else"),
+            Self::OtherKey => f.write_str("the entry of the cache belongs to a different module or compiler"),
         }
     }
 }
@@ -83,7 +83,7 @@ impl From<SealError> for ArtifactError {
     }
 }
 
-/// How [`crate::Module::serialize_with`] makes an artifact.
+/// Options of [`crate::Module::serialize_with`].
 #[derive(Clone, Copy, Default, Debug)]
 pub struct ArtifactOptions<'a> {
     embed_source: bool,
@@ -91,19 +91,20 @@ pub struct ArtifactOptions<'a> {
 }
 
 impl<'a> ArtifactOptions<'a> {
-    /// The defaults, which each method below states.
+    /// Creates the default options. Each method below states its default.
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// Whether the artifact holds all of the module's wasm, so that it is compiled again where its code cannot be used.
-    /// Default: no.
+    /// Sets whether the artifact contains all of the module's wasm, so that the module can be compiled again where its
+    /// code cannot be used. Default: no.
     pub fn embed_source(mut self, embed: bool) -> Self {
         self.embed_source = embed;
         self
     }
 
-    /// Who signs it, so that it is believed by other users and on other machines that trust this key. Default: nobody.
+    /// Sets the key that signs the artifact, so that other users and machines that trust the key accept it. Default:
+    /// none.
     pub fn sign(mut self, key: &'a SigningKey) -> Self {
         self.signing_key = Some(key);
         self
@@ -117,8 +118,8 @@ pub(crate) struct LoadedArtifact {
     pub(crate) origin: Origin,
 }
 
-/// The seal of a file of more than one block, of which nothing else is read. Its end is looked at first: what is no seal there says
-/// how many digests come before it.
+/// Reads and checks the seal of a file of more than one block, and nothing else of it. The end of the
+/// seal is checked first, because a file without a valid seal can claim any number of digests before it.
 pub(crate) fn trusted_seal(engine: &Engine, file: &File, length: u64) -> Result<SealedBlocks> {
     let length = usize::try_from(length)?;
     let contents = SealedBlocks::contents_of(length).ok_or(ArtifactError::Seal(SealError::Damaged))?;
@@ -130,7 +131,7 @@ pub(crate) fn trusted_seal(engine: &Engine, file: &File, length: u64) -> Result<
     Ok(SealedBlocks::check(&seal, contents, engine.trust()).map_err(ArtifactError::from)?)
 }
 
-/// What an image's contents are, by themselves: to be compared with what they were sealed as.
+/// Returns the identity of an image according to its contents, to be compared with what it was sealed as.
 pub(crate) fn identity_of(image: Image<'_>) -> Identity {
     let has = |part| !image.part(part).is_empty();
     let kind = match (has(Part::Snapshot), has(Part::Binary)) {

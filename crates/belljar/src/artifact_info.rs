@@ -1,4 +1,4 @@
-//! What an artifact says of itself, for people.
+//! Information about an artifact, for tools.
 
 use crate::artifact::deserialize::LONGEST_UNTRUSTED;
 use crate::artifact::{ArtifactError, identity_of};
@@ -11,33 +11,33 @@ use bytes::Bytes;
 use std::fs::File;
 use std::os::unix::fs::FileExt;
 
-/// What an artifact says of itself. Nothing of it is to be believed before [`ArtifactInfo::trusted_by`] is asked.
+/// Information about an artifact, as it describes itself. It is untrusted until [`ArtifactInfo::trusted_by`] succeeds.
 #[derive(Debug)]
 pub struct ArtifactInfo {
     copy: PrivateCopy,
 }
 
-/// How much of its module's wasm an artifact holds.
+/// How much of its module's wasm an artifact contains.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum HeldWasm {
     /// Nothing: it is an entry of a cache.
     Nothing,
-    /// All that is not code.
+    /// Everything but the code.
     WithoutCode,
-    /// All.
+    /// Everything.
     All,
 }
 
-/// How artifacts begin: as ELF files.
+/// The first bytes of artifacts, which are ELF files.
 const ELF_MAGIC: [u8; 4] = *b"\x7fELF";
 
 impl ArtifactInfo {
-    /// Whether a file begins as artifacts do. It stays at the position that it has; of pipes this cannot be told, and the
-    /// answer is no.
+    /// Returns whether a file begins as artifacts do. The file's position does not change. For pipes, which cannot be
+    /// read at a position, the result is `false`.
     ///
     /// # Errors
     ///
-    /// Where the file cannot be read.
+    /// Returns an error if the file cannot be read.
     pub fn is_artifact(file: &File) -> std::io::Result<bool> {
         if !file.metadata()?.is_file() {
             return Ok(false);
@@ -50,12 +50,12 @@ impl ArtifactInfo {
         }
     }
 
-    /// Reads an artifact from a file, whatever runtime it was made for.
+    /// Reads an artifact from a file, for whichever runtime it was made.
     ///
     /// # Errors
     ///
-    /// Where the file cannot be read, or is no artifact of this format; where it has more than 1 GiB, which nothing says is really
-    /// there.
+    /// Returns an error if the file cannot be read, is not an artifact of this format, or has more than 1 GiB, which is
+    /// a length that a small file can claim.
     pub fn read(file: &File) -> Result<Self> {
         let length = file.metadata()?.len();
         if length > LONGEST_UNTRUSTED {
@@ -70,35 +70,35 @@ impl ArtifactInfo {
         Image::part_of_any(&self.copy, part).unwrap_or_default()
     }
 
-    /// Bytes of the file.
+    /// Returns the size of the file in bytes.
     pub fn size(&self) -> u64 {
         self.copy.len() as u64
     }
 
-    /// Bytes of machine code, with the data that lies among it.
+    /// Returns the bytes of machine code, including data in between.
     pub fn code_size(&self) -> u64 {
         self.part(Part::Text).len() as u64
     }
 
-    /// How many functions the module defines; `None` where the artifact is for another release, whose tables are not
-    /// known.
+    /// Returns the number of functions that the module defines, or `None` for an artifact of another release, whose
+    /// tables are unknown.
     pub fn functions(&self) -> Option<usize> {
         Image::new(&self.copy).ok().map(|image| image.tables().funcs.len())
     }
 
-    /// Names and sizes in bytes of its sections that belljar reads, without empty ones.
+    /// Returns the names and sizes in bytes of the sections that belljar reads, without empty ones.
     pub fn sections(&self) -> Vec<(&'static str, u64)> {
         let all = Part::ALL.iter().map(|part| (part.section(), self.part(*part).len() as u64));
         all.filter(|(_, size)| *size > 0).collect()
     }
 
-    /// The settings that its code was made with, as names and values.
+    /// Returns the settings that the code was compiled with, as names and values.
     pub fn settings(&self) -> Vec<(String, String)> {
         let text = String::from_utf8_lossy(self.part(Part::Settings));
         text.lines().filter_map(|line| line.split_once(" = ")).map(|(n, v)| (n.into(), v.into())).collect()
     }
 
-    /// How much of the module's wasm it holds.
+    /// Returns how much of the module's wasm it contains.
     pub fn held_wasm(&self) -> HeldWasm {
         match Binary::from_bytes(&Bytes::copy_from_slice(self.part(Part::Binary))) {
             None => HeldWasm::Nothing,
@@ -107,31 +107,31 @@ impl ArtifactInfo {
         }
     }
 
-    /// Names the module and the settings that it is the code of.
+    /// Returns the key, which identifies the module and the settings of the code.
     pub fn key(&self) -> Option<[u8; 32]> {
         Image::new(&self.copy).ok().map(|image| image.header().key)
     }
 
-    /// What it is, going by its contents: of an artifact that is whole, its seal says the same ([`SealInfo::identity`]). `None`
-    /// where it is for another release.
+    /// Returns the artifact's identity according to its contents. If the artifact is intact, its seal has the same
+    /// identity ([`SealInfo::identity`]). Returns `None` for an artifact of another release.
     pub fn identity(&self) -> Option<Identity> {
         Image::new(&self.copy).ok().map(identity_of)
     }
 
-    /// What its seal says.
+    /// Returns the contents of the seal.
     ///
     /// # Errors
     ///
-    /// Where it has none, or is not what was sealed.
+    /// Returns an error if there is no seal, or if the artifact is not what was sealed.
     pub fn seal(&self) -> Result<SealInfo, ArtifactError> {
         Ok(seal_of(&self.copy)?)
     }
 
-    /// Who vouches for its code to this engine, if the engine can use it.
+    /// Returns why this engine trusts the artifact's code, if the engine can use it.
     ///
     /// # Errors
     ///
-    /// Where it cannot; the error says why.
+    /// Returns an error that tells why the engine cannot use it.
     pub fn trusted_by(&self, engine: &Engine) -> Result<TrustedBy, ArtifactError> {
         crate::artifact::deserialize::accept(engine, engine.compiler(), &self.copy)
     }

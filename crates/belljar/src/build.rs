@@ -1,8 +1,8 @@
-//! Compiling a module, within what it may take.
+//! Compiling a module within limits.
 //!
-//! In: a binary and [`BuildOptions`]. Out: the module with its code, or why it was ended. Never: a caller that waits long after the time is
-//! over: where there is a limit of time or somebody who may cancel, the work is another thread's, and what is left of it when it is
-//! given up ends by itself.
+//! In: a binary and [`BuildOptions`]. Out: the module with its code, or why the compilation was stopped. Never: a
+//! caller that waits long after the time limit. If there is a time limit or a way to cancel, another thread compiles,
+//! and an abandoned compilation ends by itself.
 
 use crate::artifact::{LoadedArtifact, Origin};
 use crate::load::load_code;
@@ -18,7 +18,7 @@ use std::sync::Arc;
 use std::sync::mpsc::{RecvTimeoutError, channel};
 use std::time::{Duration, Instant};
 
-/// What a compilation may take, and who may end it.
+/// The limits of a compilation, and how to cancel it.
 #[derive(Clone, Debug)]
 pub(crate) struct BuildOptions {
     pub(crate) limits: CompileLimits,
@@ -26,7 +26,7 @@ pub(crate) struct BuildOptions {
 }
 
 impl BuildOptions {
-    /// Those of an engine.
+    /// Returns the options of an engine.
     pub(crate) fn of(engine: &Engine) -> Self {
         Self { limits: engine.config().compile_limits.clone(), cancel: None }
     }
@@ -36,7 +36,7 @@ impl BuildOptions {
     }
 }
 
-/// How often somebody who waits for another thread looks whether it is to be given up.
+/// How often a thread that waits for the compilation checks whether it was cancelled.
 const STEP: Duration = Duration::from_millis(10);
 
 /// Compiles a binary.
@@ -55,12 +55,12 @@ pub(crate) fn build(
     let work = {
         let (engine, compiler) = (engine.clone(), compiler.clone());
         let (wasm, budget) = (wasm.clone(), budget.clone());
-        // Nobody may be waiting any more.
+        // The receiver may be gone.
         move || drop(send.send(build_here(&engine, &compiler, wasm, &budget)))
     };
     let thread = match std::thread::Builder::new().name("belljar-compile".into()).spawn(work) {
         Ok(thread) => thread,
-        // No thread can be had: the budget is looked at on the way all the same.
+        // No thread can be started: the compilation checks its budget itself nevertheless.
         Err(_) => return build_here(engine, compiler, wasm, &budget),
     };
     let end = options.wall().and_then(|time| Instant::now().checked_add(time));
@@ -89,7 +89,7 @@ fn build_here(engine: &Engine, compiler: &Compiler, wasm: Bytes, budget: &Budget
         BuildError::Module(error) => refusal::explain(error, &wasm, compiler.features, budget),
         BuildError::Compile(error) => unboxed(error),
     })?;
-    let copy = PrivateCopy::of(&image).context("the machine has no room for the module's code")?;
+    let copy = PrivateCopy::of(&image).context("not enough memory for the module's code")?;
     Ok(LoadedArtifact {
         module: Arc::new(module),
         image: load_code(engine, compiler, copy)?,
@@ -97,7 +97,7 @@ fn build_here(engine: &Engine, compiler: &Compiler, wasm: Bytes, budget: &Budget
     })
 }
 
-/// What is found in an error as what it is.
+/// Returns the error of an exceeded limit by its own type.
 fn unboxed(error: CompileError) -> crate::Error {
     match error {
         CompileError::Limit(exceeded) => (*exceeded).into(),
@@ -105,7 +105,7 @@ fn unboxed(error: CompileError) -> crate::Error {
     }
 }
 
-/// A result of the budget's as one for the embedder.
+/// Converts a result of the budget for the embedder.
 pub(crate) fn limited<T>(result: Result<T, CompileError>) -> Result<T> {
     result.map_err(unboxed)
 }

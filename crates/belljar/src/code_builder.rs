@@ -1,4 +1,4 @@
-//! A module that is compiled with options of its own.
+//! Compiling a module with its own options.
 
 use crate::build::BuildOptions;
 use crate::text::to_binary;
@@ -8,8 +8,8 @@ use std::borrow::Cow;
 use std::fs::File;
 use std::path::Path;
 
-/// Compiles a module with limits of its own, and so that another thread can end it. [`Module::new`] and its like do the same with the
-/// limits of the engine, [`Config::compile_limits`](crate::Config::compile_limits).
+/// Compiles a module with its own limits, and so that another thread can cancel the compilation. [`Module::new`] and
+/// similar functions use the limits of the engine, [`Config::compile_limits`](crate::Config::compile_limits).
 ///
 /// ```
 /// use belljar::{CodeBuilder, CompileCancel, CompileLimitExceeded, CompileLimits, Engine};
@@ -20,7 +20,7 @@ use std::path::Path;
 /// let text = r#"(module (func (export "six") (result i32) i32.const 6))"#;
 /// let module = CodeBuilder::new(&engine)
 ///     .wasm_binary_or_text(text.as_bytes(), None)?
-///     // Whoever sent it has five seconds; a clone of `cancel` ends it from elsewhere.
+///     // The module may take five seconds; a clone of `cancel` stops the compilation from elsewhere.
 ///     .limits(CompileLimits::default().wall(Duration::from_secs(5)))
 ///     .cancel(&cancel)
 ///     .compile_module()?;
@@ -42,76 +42,76 @@ pub struct CodeBuilder<'a> {
 }
 
 impl<'a> CodeBuilder<'a> {
-    /// With the limits of the engine.
+    /// Creates a builder with the limits of the engine.
     pub fn new(engine: &'a Engine) -> Self {
         Self { engine, options: BuildOptions::of(engine), wasm: None }
     }
 
-    /// A binary is to be compiled. `path` is for messages.
+    /// Sets the binary to compile. `path` is used in messages.
     ///
     /// # Errors
     ///
-    /// Where something is to be compiled already.
+    /// Returns an error if the builder already has a module.
     pub fn wasm_binary(&mut self, wasm: impl Into<Cow<'a, [u8]>>, path: Option<&Path>) -> Result<&mut Self> {
         if self.wasm.is_some() {
             let path = path.map(|path| format!(" {}", OutsideText::new(path))).unwrap_or_default();
-            bail!("a builder compiles one module, and was given another one{path}");
+            bail!("a builder compiles only one module, but got a second one{path}");
         }
         self.wasm = Some(wasm.into());
         Ok(self)
     }
 
-    /// A binary or a module in text format is to be compiled. `path` is for messages.
+    /// Sets the binary, or the module in text format, to compile. `path` is used in messages.
     ///
     /// # Errors
     ///
-    /// As [`CodeBuilder::wasm_binary`], and where the text has a syntax error.
+    /// Returns an error as [`CodeBuilder::wasm_binary`] does, or if the text has a syntax error.
     pub fn wasm_binary_or_text(&mut self, wasm: &'a [u8], path: Option<&Path>) -> Result<&mut Self> {
         let binary = to_binary(wasm, path, false)?;
         self.wasm_binary(binary, path)
     }
 
-    /// As [`CodeBuilder::wasm_binary`], from a file.
+    /// Reads the binary to compile from a file.
     ///
     /// # Errors
     ///
-    /// As there, and where the file cannot be read.
+    /// Returns an error as [`CodeBuilder::wasm_binary`] does, or if the file cannot be read.
     pub fn wasm_binary_file(&mut self, path: &Path) -> Result<&mut Self> {
         self.wasm_binary(read(path)?, Some(path))
     }
 
-    /// As [`CodeBuilder::wasm_binary_or_text`], from a file.
+    /// Reads the binary or text to compile from a file.
     ///
     /// # Errors
     ///
-    /// As there, and where the file cannot be read.
+    /// Returns an error as [`CodeBuilder::wasm_binary_or_text`] does, or if the file cannot be read.
     pub fn wasm_binary_or_text_file(&mut self, path: &Path) -> Result<&mut Self> {
         let binary = to_binary(&read(path)?, Some(path), false)?.into_owned();
         self.wasm_binary(binary, Some(path))
     }
 
-    /// What the compilation may take, in place of what the engine says.
+    /// Sets the limits of the compilation, instead of the engine's.
     pub fn limits(&mut self, limits: CompileLimits) -> &mut Self {
         self.options.limits = limits;
         self
     }
 
-    /// Who may end it. It has ended within some 20 ms of [`CompileCancel::cancel`]; functions that were being compiled are finished in
-    /// the background, and thrown away.
+    /// Sets how to cancel the compilation. It stops within about 20 ms of [`CompileCancel::cancel`]; functions that are
+    /// being compiled then are finished in the background and discarded.
     pub fn cancel(&mut self, cancel: &CompileCancel) -> &mut Self {
         self.options.cancel = Some(cancel.clone());
         self
     }
 
-    /// Compiles the module, or finds it in the cache. What was ended leaves nothing there.
+    /// Compiles the module, or loads it from the cache. A cancelled compilation leaves nothing in the cache.
     ///
     /// # Errors
     ///
-    /// As [`Module::new`]; a [`CompileLimitExceeded`](crate::CompileLimitExceeded) where a limit was reached, and an error that says so where
-    /// it was cancelled.
+    /// Returns an error as [`Module::new`] does, a [`CompileLimitExceeded`](crate::CompileLimitExceeded) if a limit was
+    /// reached, and an error that says so if the compilation was cancelled.
     pub fn compile_module(&self) -> Result<Module> {
         let wasm =
-            self.wasm.as_deref().context("there is nothing to compile: `wasm_binary` gives it a module")?;
+            self.wasm.as_deref().context("there is no module to compile: set one with `wasm_binary`")?;
         Module::of_binary(self.engine, bytes::Bytes::copy_from_slice(wasm), &self.options)
     }
 }

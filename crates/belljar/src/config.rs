@@ -1,4 +1,4 @@
-//! What an engine is made with.
+//! Configuration of an engine.
 
 use crate::profiling::ProfilingStrategy;
 use crate::progress::{Progress, ProgressHook};
@@ -8,7 +8,7 @@ use belljar_module::WasmFeatures;
 use belljar_vm::EngineQuota;
 use std::sync::Arc;
 
-/// How an [`crate::Engine`] compiles and runs.
+/// The configuration of an [`crate::Engine`]: how it compiles and runs modules.
 ///
 /// ```
 /// use belljar::{Config, Engine};
@@ -36,8 +36,8 @@ pub struct Config {
     pub(crate) quota: EngineQuota,
 }
 
-/// Bytes of native stack for guest code, unless configured: the smallest thread stacks in use (2 MiB) leave
-/// as much again to host functions.
+/// Bytes of native stack for guest code, unless configured. With the smallest common thread stacks (2 MiB), this leaves
+/// as much again for host functions.
 const DEFAULT_STACK: usize = 1 << 20;
 
 impl Default for Config {
@@ -47,7 +47,7 @@ impl Default for Config {
 }
 
 impl Config {
-    /// The defaults, which each method below states.
+    /// Creates the default configuration. Each method below states its default.
     pub fn new() -> Self {
         Self {
             tunables: Tunables::default(),
@@ -68,37 +68,39 @@ impl Config {
         }
     }
 
-    /// Where compiled modules are kept, so that the next engine with the same settings need not compile them. Whatever is
-    /// wrong with the cache, modules are compiled without it: see [`crate::Engine::problems`]. Default: nowhere.
+    /// Sets the cache of compiled modules, which saves later engines with the same settings from compiling them again.
+    /// If the cache fails, modules are compiled without it: see [`crate::Engine::problems`]. Default: no cache.
     pub fn cache(&mut self, cache: Option<Cache>) -> &mut Self {
         self.cache = cache;
         self
     }
 
-    /// What processor code is made for, instead of the one that it is made on: a name such as `x86-64-v2`, `x86-64-v3`,
-    /// `haswell` or `znver4`, so that artifacts run on others, too. Code that needs more than this processor has can be
-    /// kept and written to files, but is refused when an instance is made of it. Default: the processor of this machine.
+    /// Sets the processor to compile for, by a name such as `x86-64-v2`, `x86-64-v3`, `haswell` or `znver4`, so that
+    /// artifacts run on other machines as well. Code that needs features that this processor lacks can be cached and
+    /// written to files, but cannot be instantiated. Default: the processor of this machine.
     pub fn target_processor(&mut self, name: impl Into<String>) -> &mut Self {
         self.processor = Some(name.into());
         self
     }
 
-    /// For tests of [`Config::target_processor`]: takes this machine's processor for another, if that has less.
+    /// For tests of [`Config::target_processor`]: treats this machine's processor as another one with fewer features.
     #[doc(hidden)]
     pub fn host_processor(&mut self, name: impl Into<String>) -> &mut Self {
         self.host_processor = Some(name.into());
         self
     }
 
-    /// Who is believed about compiled code: whoever has one of these keys can have any native code executed here. Default: this user, with the key in the user's state directory (made when it
-    /// is first needed), and the keys in the user's list of trusted ones.
+    /// Sets the keys that are trusted to seal compiled code. Any holder of one of these keys can run arbitrary native
+    /// code in this process. Default: this user's key in the user's state directory (created when it is first needed),
+    /// and the keys in the user's list of trusted keys.
     pub fn trust(&mut self, trust: Trust) -> &mut Self {
         self.trust = Some(trust);
         self
     }
 
-    /// What the compilation of a module may take: size, CPU time, memory. Default: anything, [`CompileLimits::unlimited`]; for code that
-    /// nobody vouches for there is [`CompileLimits::default`]. [`crate::CodeBuilder`] can have others for a single module.
+    /// Limits the size of modules, and the CPU time and memory of their compilation. Default:
+    /// [`CompileLimits::unlimited`]. Use [`CompileLimits::default`] for untrusted modules. [`crate::CodeBuilder`] can
+    /// override the limits for a single module.
     ///
     /// ```
     /// use belljar::{CompileLimitExceeded, CompileLimits, Config, Engine, Module};
@@ -118,12 +120,14 @@ impl Config {
         self
     }
 
-    /// A function to call while modules are compiled: when a stage begins, and after each function of the module; not for
-    /// modules that need not be compiled, being in the cache or an artifact. What is compiled is the same with and without it.
+    /// Sets a callback that reports the progress of compilations: it is called when a stage begins, and after each
+    /// function of the module. It is not called for modules that come from the cache or from an artifact. It does not
+    /// affect the compiled code.
     ///
-    /// For each compilation it is called by one thread at a time, [`Progress::done`] never falls, and if the compilation
-    /// succeeds, the last call is at [`crate::CompileStage::Finished`], with all done. It is called on the threads that compile:
-    /// what it does is time that compilation takes, and if it panics, so does whoever asked for the module. Default: none.
+    /// For each compilation, only one thread calls it at a time, and [`Progress::done`] never decreases. If the
+    /// compilation succeeds, the last call is at [`crate::CompileStage::Finished`], with everything done. The compiling
+    /// threads call it, so the time that it takes adds to the compilation; if it panics, the panic propagates to the
+    /// function that compiles the module. Default: none.
     ///
     /// ```
     /// use belljar::{CompileStage, Config, Engine, Module};
@@ -147,7 +151,7 @@ impl Config {
         self
     }
 
-    /// How a profiler gets to know the functions of guests. If it cannot be told of them, modules work all the same: see
+    /// Sets how guest functions are reported to a profiler. If reporting fails, modules work nevertheless: see
     /// [`crate::Engine::problems`]. Default: not at all.
     ///
     /// ```
@@ -163,29 +167,31 @@ impl Config {
         self
     }
 
-    /// Whether the error of a run that did not return holds a [`crate::WasmCoreDump`]: after a trap, an error of a host function
-    /// or an exception that nothing caught. Code is the same with and without it, and so is what a run costs that returns.
+    /// Sets whether the error of a run that did not return holds a [`crate::WasmCoreDump`]: after a trap, an error of a
+    /// host function or an uncaught exception. The setting changes neither the code nor the cost of a run that returns.
     /// Default: no.
     pub fn coredump_on_trap(&mut self, enable: bool) -> &mut Self {
         self.coredump_on_trap = enable;
         self
     }
 
-    /// Whether [`Memory::write`](crate::Memory::write) refuses what would overwrite memory that the guest uses itself, with an error
-    /// that says what lies there and how to do it right. For development and tests; stores that exist already keep to what they were
-    /// made with. Default: no.
+    /// Sets whether [`Memory::write`](crate::Memory::write) refuses to overwrite memory that the guest itself uses. The
+    /// error says what lies there and how to write correctly. For development and tests. Stores that already exist keep
+    /// the setting that they were created with. Default: no.
     ///
-    /// - While no guest runs, a write must lie within what the guest has handed out: [`GuestBuf`](crate::GuestBuf)s, dropped ones
-    ///   that were not freed yet included; ranges of [`Memory::declare`](crate::Memory::declare); and pages that the host added with
-    ///   [`Memory::grow`](crate::Memory::grow). Everything else is the guest's stack, its static data, or its heap.
-    /// - In a host function that a guest called, a write may go to wherever the guest can have passed the address of: static data,
-    ///   the heap, and the stack from `__stack_pointer` on. Refused is the rest of the stack, where the guest is known to have one:
-    ///   the module's name section or an export tells which global `__stack_pointer` is, and the guest has not switched to another.
-    /// - A memory that no instance of the store has is the host's own, and not checked.
-    /// - Not checked either are [`Memory::data_mut`](crate::Memory::data_mut) and
-    ///   [`Memory::data_and_store_mut`](crate::Memory::data_and_store_mut), which hand out all bytes, so that nobody sees which of
-    ///   them are written; a [`SharedMemory`](crate::SharedMemory), to which other threads write as well; and the functions of
-    ///   WASI, which write where the guest says.
+    /// - While no guest runs, a write must lie within memory that the guest has handed out: a
+    ///   [`GuestBuf`](crate::GuestBuf) (including dropped ones that are not freed yet), a range of
+    ///   [`Memory::declare`](crate::Memory::declare), or pages that the host added with
+    ///   [`Memory::grow`](crate::Memory::grow). All other memory is the guest's stack, static data or heap.
+    /// - In a host function that a guest called, a write may go to any address that the guest can have passed: static
+    ///   data, the heap, and the stack from `__stack_pointer` on. Writes to the rest of the stack are refused if the
+    ///   location of the stack is known: the module's name section or an export identifies the global
+    ///   `__stack_pointer`, and the guest has not switched to another stack.
+    /// - A memory that no instance of the store has belongs to the host and is not checked.
+    /// - Also not checked are [`Memory::data_mut`](crate::Memory::data_mut) and
+    ///   [`Memory::data_and_store_mut`](crate::Memory::data_and_store_mut), which hand out all bytes and cannot tell
+    ///   which of them are written; a [`SharedMemory`](crate::SharedMemory), to which other threads write as well; and
+    ///   the functions of WASI, which write where the guest says.
     ///
     /// ```
     /// use belljar::{Config, Engine, GuestAlloc, Instance, Module, Store};
@@ -206,7 +212,7 @@ impl Config {
     /// let memory = instance.get_memory(&mut store, "memory").unwrap();
     ///
     /// let error = memory.write(&mut store, 0, &[1; 100]).unwrap_err();
-    /// let expected = "a host write of 100 bytes at 0x0 was refused: at 0x0 lies the guest's stack: 0x0..0x8000, \
+    /// let expected = "a host write of 100 bytes at 0x0 was refused: at 0x0 is the guest's stack: 0x0..0x8000, \
     ///     because __stack_pointer starts at 0x8000.";
     /// assert!(error.to_string().starts_with(expected));
     ///
@@ -219,35 +225,35 @@ impl Config {
         self
     }
 
-    /// Whether guest code counts fuel: about one unit an instruction, and [`crate::Trap::OutOfFuel`] when
-    /// none is left. Default: no.
+    /// Sets whether guest code counts fuel: about one unit per instruction. A guest without fuel traps with
+    /// [`crate::Trap::OutOfFuel`]. Default: no.
     ///
-    /// The count is looked at where a function is entered that was not inlined, and where a loop begins a round. A guest may
-    /// overshoot by what it does between two such places: at most the rest of each function on its stack, without loops and calls.
-    /// A bulk operation and a call of the host count as one instruction.
+    /// Guest code checks the fuel at the entry of each function that was not inlined, and at the start of each loop
+    /// iteration. A guest may overshoot by what it executes between two checks: at most the rest of each function on
+    /// its stack, without loops and calls. A bulk operation and a call of the host each count as one instruction.
     pub fn consume_fuel(&mut self, enable: bool) -> &mut Self {
         self.tunables.consume_fuel = enable;
         self
     }
 
-    /// Whether guest code compares the engine's epoch with its store's deadline at function entries and
-    /// loops. Default: no.
+    /// Sets whether guest code compares the engine's epoch with its store's deadline at function entries and in loops.
+    /// Default: no.
     pub fn epoch_interruption(&mut self, enable: bool) -> &mut Self {
         self.tunables.epoch_interruption = enable;
         self
     }
 
-    /// Bytes of native stack that guest code may use before it traps. Clamped to what the thread has.
-    /// Default: 1 MiB.
+    /// Sets how many bytes of native stack guest code may use before it traps. The value is clamped to the thread's
+    /// stack. Default: 1 MiB.
     pub fn max_wasm_stack(&mut self, bytes: usize) -> &mut Self {
         self.max_wasm_stack = bytes;
         self
     }
 
-    /// Bytes that the memories and objects of all stores of the engine may have together, shared memories counted once. A store that
-    /// wants more is refused it, as by [`crate::Limits::memory`]; whoever would get it as an error gets a
-    /// [`crate::EngineLimitExceeded`]. What a store had is free again when it is dropped, or its sandbox has gone back.
-    /// Default: no limit.
+    /// Limits the bytes of the memories and garbage-collected heaps of all the engine's stores together; shared
+    /// memories count once. Growth beyond the limit is refused as [`crate::Limits::memory`] does; where that is an
+    /// error, it is a [`crate::EngineLimitExceeded`]. The memory of a store becomes available again when the store is
+    /// dropped or its sandbox is reset. Default: no limit.
     ///
     /// ```
     /// use belljar::{Config, Engine, Memory, MemoryType, Store};
@@ -269,64 +275,64 @@ impl Config {
         self
     }
 
-    /// How many stores of the engine may run their guests at once. A call that would be one more is refused with a
-    /// [`crate::EngineLimitExceeded`]; calls within calls of the same store count as one. Default: no limit.
+    /// Limits how many of the engine's stores may run guests at once. Further calls fail with a
+    /// [`crate::EngineLimitExceeded`]. Nested calls in the same store count as one. Default: no limit.
     pub fn max_concurrent_calls(&mut self, calls: u64) -> &mut Self {
         self.quota.calls = Some(calls);
         self
     }
 
-    /// Whether every NaN that an operation makes gets the canonical bits, so that results are the same on
-    /// every machine. Default: no.
+    /// Sets whether every NaN that an operation produces gets the canonical bit pattern, so that results are the same
+    /// on all machines. Default: no.
     pub fn cranelift_nan_canonicalization(&mut self, enable: bool) -> &mut Self {
         self.tunables.canonical_nans = enable;
         self
     }
 
-    /// Whether relaxed vector instructions give what the specification's deterministic profile says, which is
-    /// the same on every machine, instead of what the processor does best. Default: no.
+    /// Sets whether relaxed vector instructions follow the specification's deterministic profile, which is the same on
+    /// all machines, instead of the processor's fastest behaviour. Default: no.
     pub fn relaxed_simd_deterministic(&mut self, enable: bool) -> &mut Self {
         self.tunables.deterministic_relaxed_simd = enable;
         self
     }
 
-    /// The deterministic profile of the specification in one: [`Config::cranelift_nan_canonicalization`] and
-    /// [`Config::relaxed_simd_deterministic`]. What a module computes is then the same on every machine, apart from
-    /// what the host gives it, from how much memory and stack there is, and from what threads do to a shared memory.
-    /// Default: no.
+    /// Sets the specification's deterministic profile: [`Config::cranelift_nan_canonicalization`] and
+    /// [`Config::relaxed_simd_deterministic`] together. A module then computes the same results on all machines, except
+    /// for what depends on the host's answers, on how much memory and stack are available, and on the threads that use
+    /// a shared memory. Default: no.
     pub fn deterministic(&mut self, enable: bool) -> &mut Self {
         self.cranelift_nan_canonicalization(enable).relaxed_simd_deterministic(enable)
     }
 
-    /// Whether code is arranged as the custom section `metadata.code.branch_hint` advises. Hints change no result,
-    /// and malformed ones are ignored. Default: yes.
+    /// Sets whether code is laid out as the custom section `metadata.code.branch_hint` advises. Hints do not change
+    /// results, and malformed hints are ignored. Default: yes.
     pub fn wasm_branch_hinting(&mut self, enable: bool) -> &mut Self {
         self.tunables.branch_hints = enable;
         self
     }
 
-    /// Whether calls of small functions are replaced by their bodies. Default: yes.
+    /// Sets whether calls of small functions are inlined. Default: yes.
     pub fn compiler_inlining(&mut self, enable: bool) -> &mut Self {
         self.tunables.inlining = enable;
         self
     }
 
-    /// Whether every function is compiled as only those are that are too large for the usual settings: for tests, since
-    /// results are the same. Default: no.
+    /// Sets whether all functions are compiled with the settings for huge functions. For tests: results are the same.
+    /// Default: no.
     pub fn compile_as_huge(&mut self, enable: bool) -> &mut Self {
         self.tunables.huge_functions = enable;
         self
     }
 
-    /// Whether garbage is collected, all of it, whenever an object is made: for tests, since whatever forgets a
+    /// Sets whether each allocation of an object runs a full garbage collection. For tests: code that loses track of a
     /// reference then fails soon. Default: no.
     pub fn gc_stress(&mut self, enable: bool) -> &mut Self {
         self.gc_stress = enable;
         self
     }
 
-    /// Whether 4 GiB of address space are reserved for each 32-bit memory, so that its accesses need no
-    /// checks. Where the machine refuses that, checks are compiled in, whatever is said here. Default: yes.
+    /// Sets whether 4 GiB of address space are reserved for each 32-bit memory, so that accesses need no checks. If the
+    /// operating system refuses the reservation, checks are compiled in regardless of this setting. Default: yes.
     pub fn memory_reservation(&mut self, enable: bool) -> &mut Self {
         self.reserve_memory = enable;
         self
@@ -345,7 +351,7 @@ pub enum WasmRelease {
     V3,
 }
 
-/// What is on by default: all of 3.0, and what toolchains emit beyond it.
+/// The features that are enabled by default: all of 3.0, and the extensions that toolchains emit.
 pub(crate) fn everything() -> WasmFeatures {
     WasmFeatures::WASM3
         | WasmFeatures::THREADS
@@ -356,7 +362,7 @@ pub(crate) fn everything() -> WasmFeatures {
 }
 
 impl Config {
-    /// Lets modules use just what a release of the specification has. Default: 3.0, threads, the older exception
+    /// Restricts modules to the features of a release of the specification. Default: 3.0, threads, the legacy exception
     /// instructions, wide arithmetic, custom page sizes and compact imports.
     pub fn wasm_release(&mut self, release: WasmRelease) -> &mut Self {
         self.features = match release {
@@ -370,7 +376,7 @@ impl Config {
 
 macro_rules! proposals {
     ($($(#[$doc:meta])* $name:ident $feature:ident;)*) => {
-        /// Which instructions and types modules may use beyond WebAssembly 1.0.
+        /// Instructions and types beyond WebAssembly 1.0 that modules may use.
         impl Config {
             $(
                 $(#[$doc])*
@@ -381,24 +387,24 @@ macro_rules! proposals {
             )*
         }
 
-        /// The switches: the method's name, and the feature.
+        /// The feature switches: the name of the method, and the feature.
         pub(crate) const SWITCHES: &[(&str, WasmFeatures)] = &[$((stringify!($name), WasmFeatures::$feature),)*];
     };
 }
 
-/// Features that a module uses and that its engine has switched off.
+/// The features that a module uses but its engine has disabled.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct DisabledFeatures {
     pub(crate) switches: Vec<&'static str>,
 }
 
 impl DisabledFeatures {
-    /// The methods of [`Config`] that switch them on.
+    /// Returns the methods of [`Config`] that enable them.
     pub fn switches(&self) -> &[&'static str] {
         &self.switches
     }
 
-    /// Their names, as their proposals have them: `multi-memory`, `gc`.
+    /// Returns their names as in their proposals: `multi-memory`, `gc`.
     pub fn names(&self) -> impl ExactSizeIterator<Item = String> + '_ {
         self.switches.iter().map(|name| name.trim_start_matches("wasm_").replace('_', "-"))
     }
@@ -410,7 +416,7 @@ impl std::fmt::Display for DisabledFeatures {
         let calls: Vec<String> = self.switches.iter().map(|name| format!("Config::{name}(true)")).collect();
         write!(
             f,
-            "the module uses {}, which the engine has switched off: {} would let it in",
+            "the module uses {}, which the engine has disabled: enable it with {}",
             names.join(", "),
             calls.join(", ")
         )
@@ -438,11 +444,11 @@ proposals! {
     wasm_tail_call TAIL_CALL;
     /// Exceptions: `try_table`, `throw`, `throw_ref`, tags. Default: yes.
     wasm_exceptions EXCEPTIONS;
-    /// The older exception instructions: `try`, `catch`, `rethrow`, `delegate`. Default: yes.
+    /// The legacy exception instructions: `try`, `catch`, `rethrow`, `delegate`. Default: yes.
     wasm_legacy_exceptions LEGACY_EXCEPTIONS;
     /// Typed function references: `call_ref`, references to defined types. Default: yes.
     wasm_function_references FUNCTION_REFERENCES;
-    /// Structs, arrays and small integers behind references, collected. Default: yes.
+    /// Garbage-collected structs, arrays and small integers. Default: yes.
     wasm_gc GC;
     /// Memories and tables with 64-bit addresses. Default: yes.
     wasm_memory64 MEMORY64;
@@ -456,6 +462,6 @@ proposals! {
     wasm_wide_arithmetic WIDE_ARITHMETIC;
     /// Memories with pages of one byte. Default: yes.
     wasm_custom_page_sizes CUSTOM_PAGE_SIZES;
-    /// Import sections that write a module's name, or a type, once for many imports. Default: yes.
+    /// Import sections that share a module name, or a type, among many imports. Default: yes.
     wasm_compact_imports COMPACT_IMPORTS;
 }

@@ -1,4 +1,4 @@
-//! How functions borrow a store: contexts, and the caller of a host function.
+//! Contexts, which are borrowed stores, and the [`Caller`] of a host function.
 
 use crate::{KillHandle, Result};
 use belljar_core::InstanceId;
@@ -11,15 +11,15 @@ pub struct StoreContext<'a, T: 'static>(pub(crate) &'a StoreInner<T>);
 
 /// A mutably borrowed store.
 ///
-/// It stays on its thread, and so does a [`Caller`]: the store's guest may be waiting there for a host function, and one guest does
-/// not run on two threads. A [`Store`] may go to another thread between its runs.
+/// It is not [`Send`], and neither is a [`Caller`]: the store's guest may be waiting on this thread for a host
+/// function, and one guest does not run on two threads. A [`crate::Store`] may move to another thread between its runs.
 pub struct StoreContextMut<'a, T: 'static>(pub(crate) &'a mut StoreInner<T>, OfThisThread);
 
-/// Is not [`Send`].
+/// Makes a type not [`Send`].
 type OfThisThread = PhantomData<*const ()>;
 
 impl<T: 'static> StoreContext<'_, T> {
-    /// The embedder's data.
+    /// Returns the embedder's data.
     pub fn data(&self) -> &T {
         self.0.data()
     }
@@ -30,58 +30,59 @@ impl<'a, T: 'static> StoreContextMut<'a, T> {
         Self(store, PhantomData)
     }
 
-    /// The embedder's data.
+    /// Returns the embedder's data.
     pub fn data(&self) -> &T {
         self.0.data()
     }
 
-    /// The embedder's data.
+    /// Returns the embedder's data.
     pub fn data_mut(&mut self) -> &mut T {
         self.0.data_mut()
     }
 
-    /// Fuel left; 0 where the engine does not count.
+    /// Returns the remaining fuel, or 0 if the engine does not count fuel.
     pub fn fuel(&self) -> u64 {
         self.0.core().fuel()
     }
 
-    /// Sets the fuel left.
+    /// Sets the remaining fuel.
     pub fn set_fuel(&mut self, fuel: u64) {
         self.0.core_mut().set_fuel(fuel);
     }
 }
 
-/// The host function's view of who called it: the store, and the instance that imported the function.
+/// A host function's view of its caller: the store, and the instance that imported the function.
 ///
-/// It borrows the store for the call and cannot outlive it.
+/// It borrows the store for the duration of the call and cannot outlive it.
 pub struct Caller<'a, T: 'static> {
     pub(crate) store: StoreContextMut<'a, T>,
     pub(crate) instance: Option<InstanceId>,
 }
 
 impl<T: 'static> Caller<'_, T> {
-    /// The embedder's data.
+    /// Returns the embedder's data.
     pub fn data(&self) -> &T {
         self.store.data()
     }
 
-    /// The embedder's data.
+    /// Returns the embedder's data.
     pub fn data_mut(&mut self) -> &mut T {
         self.store.data_mut()
     }
 
-    /// A handle to end the guest that called. Host functions that wait for long ask it whether they are to go on.
+    /// Returns a kill handle of the calling guest. Host functions that wait for a long time poll it to learn whether to
+    /// stop.
     pub fn kill_handle(&self) -> KillHandle {
         KillHandle::of(self.store.0.core().monitor().clone())
     }
 
-    /// The store's number: see [`Inspector::store_id`].
+    /// Returns the store's number: see [`Inspector::store_id`](crate::Inspector::store_id).
     pub fn store_id(&self) -> u64 {
         self.store.0.core().monitor().id()
     }
 
-    /// Lends the host function memory for the time of a closure: for what a guest says the length of, so that [`Limits::scratch`]
-    /// holds for it, which other memory of the host knows nothing of. It is zero, and wiped afterwards.
+    /// Lends `length` bytes of zeroed memory to a closure, and wipes them afterwards. Use it for buffers whose length
+    /// the guest chooses: [`Limits::scratch`](crate::Limits::scratch) applies to them, but not to other memory of the host.
     ///
     /// ```
     /// use belljar::{Caller, Engine, Error, Instance, LimitExceeded, Limits, Linker, Module, Store};
@@ -109,7 +110,8 @@ impl<T: 'static> Caller<'_, T> {
     ///
     /// # Errors
     ///
-    /// Where the limit does not allow it or the machine has no room; and the closure's own.
+    /// Returns an error if the limit does not allow it, if the host has too little memory, or if the closure returns
+    /// one.
     pub fn with_scratch<R>(
         &mut self,
         length: usize,
@@ -121,38 +123,38 @@ impl<T: 'static> Caller<'_, T> {
         done.unwrap_or_else(|panic| resume_unwind(panic))
     }
 
-    /// Fuel left.
+    /// Returns the remaining fuel.
     ///
     /// # Errors
     ///
-    /// None now; the signature is that of [`Store::get_fuel`].
+    /// Never fails at present; the signature is that of [`Store::get_fuel`](crate::Store::get_fuel).
     pub fn get_fuel(&self) -> Result<u64> {
         Ok(self.store.fuel())
     }
 
-    /// Sets the fuel left.
+    /// Sets the remaining fuel.
     ///
     /// # Errors
     ///
-    /// None now; the signature is that of [`Store::set_fuel`].
+    /// Never fails at present; the signature is that of [`Store::set_fuel`](crate::Store::set_fuel).
     pub fn set_fuel(&mut self, fuel: u64) -> Result<()> {
         self.store.set_fuel(fuel);
         Ok(())
     }
 }
 
-/// Whatever lends a store.
+/// A type that lends a store.
 pub trait AsContext {
     /// The embedder's data.
     type Data: 'static;
 
-    /// The store.
+    /// Lends the store.
     fn as_context(&self) -> StoreContext<'_, Self::Data>;
 }
 
-/// Whatever lends a store mutably.
+/// A type that lends a store mutably.
 pub trait AsContextMut: AsContext {
-    /// The store.
+    /// Lends the store.
     fn as_context_mut(&mut self) -> StoreContextMut<'_, Self::Data>;
 }
 
@@ -227,7 +229,7 @@ impl<'a, C: AsContextMut> From<&'a mut C> for StoreContextMut<'a, C::Data> {
     }
 }
 
-/// Holds a handle against the store that it is used with.
+/// Panics if a handle does not belong to the store.
 #[inline]
 #[track_caller]
 pub(crate) fn check_store(handle: StoreId, store: &StoreCore, what: &str) {

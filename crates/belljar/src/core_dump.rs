@@ -1,17 +1,18 @@
-//! Core dumps: what a guest looked like when it stopped, in the format that debuggers read.
+//! Core dumps: the state of a guest when it stopped, in the format that debuggers read.
 //!
-//! In: a store, and the guest's stack. Out: a wasm module as `Coredump.md` of WebAssembly's tool conventions describes it:
+//! In: a store, and the guest's stack. Out: a wasm module as described by `Coredump.md` of WebAssembly's tool
+//! conventions:
 //!
 //! ```text
-//! "core"           what was run                       ┐
+//! "core"           the program                        ┐
 //! "coremodules"    names of modules                   │
 //! "coreinstances"  module, memories, globals of each  │ custom sections
 //! "corestack"      frames, innermost first            ┘
 //! memories, globals, active data segments: the state of the whole store
 //! ```
 //!
-//! Never: tables and objects of the garbage-collected heap, for which the format has no place; values of locals and operands,
-//! which compiled code does not keep.
+//! Never: tables and objects of the garbage-collected heap, which the format does not support; values of locals and
+//! operands, which compiled code does not keep.
 
 mod contents;
 
@@ -30,10 +31,10 @@ use wasm_encoder::{
     CoreDumpStackSection, GlobalSection, GlobalType, HeapType, MemorySection, MemoryType, RefType, ValType,
 };
 
-/// The state of a guest that stopped: its stack, and what its store holds, to be written as a file for debuggers.
+/// The state of a guest that stopped, to be written as a file for debuggers: its stack, and the contents of its store.
 ///
-/// With [`crate::Config::coredump_on_trap`] it is in the [`crate::Error`] of every run that did not return. It knows the stack
-/// as it was then; memories and globals are read when it is serialized, so that it costs nothing to have one:
+/// With [`crate::Config::coredump_on_trap`], the [`crate::Error`] of every run that did not return holds one. The stack
+/// is captured then; memories and globals are read only when the dump is serialized, so holding a dump is cheap:
 ///
 /// ```
 /// # fn main() -> belljar::Result<()> {
@@ -56,25 +57,26 @@ use wasm_encoder::{
 /// # }
 /// ```
 ///
-/// The file is a wasm module that is valid and not to be instantiated, as WebAssembly's
-/// [tool conventions](https://github.com/WebAssembly/tool-conventions/blob/main/Coredump.md) describe it. In it are:
+/// The file is a valid wasm module, not meant to be instantiated, as described by WebAssembly's [tool
+/// conventions](https://github.com/WebAssembly/tool-conventions/blob/main/Coredump.md). It contains:
 ///
-/// - the functions on the stack, those that belljar inlined included, each with its instance and the offset of its
-///   instruction in the function's body (locals counted; 0 where it is unknown). Locals and operands are not listed, as compiled code
-///   does not keep them. Of a stack of more than 65536 machine frames the innermost are there.
-/// - the store's memories, shared ones included, with what is not zero. Other threads go on writing to shared memories meanwhile:
-///   of those each byte is as it was at some time.
-/// - the store's globals, mutable as they are. References are all written as null.
+/// - the functions on the stack, including those that belljar inlined, each with its instance and the offset of its
+///   instruction in the function's body (including the declarations of locals; 0 if unknown). Locals and operands are
+///   not included, because compiled code does not keep them. For a stack of more than 65536 machine frames, only the
+///   innermost are included.
+/// - the contents of the store's memories, including shared ones, except zeros. Other threads may write to shared
+///   memories meanwhile, so their bytes may be of different moments.
+/// - the store's globals, including whether they are mutable. All references are written as null.
 #[derive(Clone)]
 pub struct WasmCoreDump {
     store: StoreId,
     frames: Vec<FrameInfo>,
-    /// For each frame, where it belongs.
+    /// The instance of each frame.
     owners: Vec<Owner>,
     omitted: usize,
     modules: Vec<Arc<Module>>,
     instances: Vec<Instance>,
-    /// For each instance, the place of its module in `modules`.
+    /// For each instance, the index of its module in `modules`.
     modules_of_instances: Vec<u32>,
     memories: Vec<Memory>,
     shared_memories: Vec<SharedMemory>,
@@ -85,13 +87,13 @@ pub struct WasmCoreDump {
 #[derive(Clone, Copy)]
 struct Owner {
     instance: InstanceId,
-    /// Whether it is the only one of its module.
+    /// Whether the instance is the only one of its module.
     is_certain: bool,
 }
 
 impl WasmCoreDump {
-    /// The state of a store whose guest did not trap. In a host function, that of the caller is there with its stack;
-    /// otherwise no guest is running, and there is none.
+    /// Captures the state of a store whose guest did not trap. In a host function, this includes the caller's stack;
+    /// otherwise no guest is running, and there is no stack.
     ///
     /// ```
     /// # fn main() -> belljar::Result<()> {
@@ -116,7 +118,7 @@ impl WasmCoreDump {
         Self::new(core, &core.guest_stack())
     }
 
-    /// The state of a store, with this stack.
+    /// Captures the state of a store, with this stack.
     pub(crate) fn new(core: &StoreCore, stack: &RawStack) -> Self {
         let store = core.id();
         let ids = || (0..core.instance_count()).map(InstanceId::new);
@@ -155,7 +157,7 @@ impl WasmCoreDump {
         dump
     }
 
-    /// Adds the functions of a frame, `None` where nothing is known of it. What was inlined ran for the same instance.
+    /// Adds the functions of a frame; `None` if nothing is known of it. Inlined functions ran for the same instance.
     fn push_frame(&mut self, core: &StoreCore, frame: &RawFrame) -> Option<()> {
         let mut candidates = core.instances_of(frame);
         let instance = candidates.next()?;
@@ -165,72 +167,74 @@ impl WasmCoreDump {
         Some(())
     }
 
-    /// The functions on the stack, innermost first.
+    /// Returns the functions on the stack, innermost first.
     pub fn frames(&self) -> &[FrameInfo] {
         &self.frames
     }
 
-    /// How many more functions a deep stack has, those that belljar inlined included: outer frames that were not kept.
+    /// Returns how many functions of a deep stack were omitted, including those that belljar inlined: the outermost
+    /// ones.
     pub fn omitted(&self) -> usize {
         self.omitted
     }
 
-    /// The instance that the frame of this number belongs to. `None` outside of [`WasmCoreDump::frames`], and where it is not
-    /// certain, as the store has several instances of the frame's module: compiled code does not say which it runs for. The file
-    /// names the first of them then.
+    /// Returns the instance of a frame, by its index in [`WasmCoreDump::frames`]. Returns `None` if there is no such
+    /// frame, or if the store has several instances of the frame's module, because compiled code does not tell which of
+    /// them it runs for. In that case the file names the first of them.
     pub fn instance_of_frame(&self, frame: usize) -> Option<Instance> {
         let owner = self.owners.get(frame).filter(|owner| owner.is_certain)?;
         self.instances.get(owner.instance.index()).copied()
     }
 
-    /// The names of the modules that the store's instances were made from; `<unknown>` for one whose name section has none.
+    /// Returns the names of the modules of the store's instances, or `<unknown>` for a module without a name.
     pub fn modules(&self) -> impl ExactSizeIterator<Item = &str> {
         self.modules.iter().map(|module| module.names().module().unwrap_or("<unknown>"))
     }
 
-    /// The store's instances.
+    /// Returns the store's instances.
     pub fn instances(&self) -> &[Instance] {
         &self.instances
     }
 
-    /// The store's memories, but for shared ones.
+    /// Returns the store's memories, without shared ones.
     pub fn memories(&self) -> &[Memory] {
         &self.memories
     }
 
-    /// The memories that the store shares with others.
+    /// Returns the shared memories that the store uses.
     pub fn shared_memories(&self) -> &[SharedMemory] {
         &self.shared_memories
     }
 
-    /// The store's globals, those of the host included.
+    /// Returns the store's globals, including those of the host.
     pub fn globals(&self) -> &[Global] {
         &self.globals
     }
 
-    /// The file, with memories and globals as they are now; instances, memories and globals that were made since are not in it.
-    /// `name` is that of the program. It is in memory as a whole: [`WasmCoreDump::write_to`] does without.
+    /// Returns the file, with the current contents of memories and globals. Instances, memories and globals that were
+    /// created after the dump are not included. `name` is the name of the program. The whole file is in memory: see
+    /// [`WasmCoreDump::write_to`] otherwise.
     ///
     /// # Panics
     ///
-    /// If `store` is another than the one that the guest ran in.
+    /// Panics if `store` is not the store that the guest ran in.
     pub fn serialize(&self, store: impl AsContext, name: &str) -> Vec<u8> {
         let mut file = Vec::new();
-        // A `Vec` takes everything.
+        // Writing to a `Vec` cannot fail.
         let _ = self.write_to(store, name, &mut file);
         file
     }
 
-    /// Writes the file: as [`WasmCoreDump::serialize`]. Returns how many bytes of memories were left out because a wasm module
-    /// has no room for them, which is 4 GiB at most.
+    /// Writes the file to `out`, as [`WasmCoreDump::serialize`] does. Returns how many bytes of memories were omitted
+    /// because a wasm module, which has at most 4 GiB, has no room for them.
     ///
     /// # Errors
     ///
-    /// Where `out` cannot be written to.
+    /// Returns an error if writing to `out` fails.
     ///
     /// # Panics
     ///
-    /// If `store` is another than the one that the guest ran in.
+    /// Panics if `store` is not the store that the guest ran in.
     pub fn write_to(&self, store: impl AsContext, name: &str, out: &mut impl Write) -> io::Result<u64> {
         let core = store.as_context().0.core();
         check_store(self.store, core, "WasmCoreDump");
@@ -240,7 +244,7 @@ impl WasmCoreDump {
         module.section(&self.instance_section(core));
         module.section(&self.stack_section());
         let count = self.memories.len() + self.shared_memories.len();
-        // Some readers take the first entry of a section for granted.
+        // Some readers assume that a section has at least one entry.
         if count > 0 {
             module.section(&memory_section(core, count));
         }
@@ -275,7 +279,7 @@ impl WasmCoreDump {
         let mut section = CoreDumpStackSection::new("main");
         for (frame, owner) in self.frames.iter().zip(&self.owners) {
             let offset = frame.func_offset().and_then(|offset| u32::try_from(offset).ok()).unwrap_or(0);
-            // Locals could be said to be missing, each by itself; wasmgdb does not read that.
+            // The format could mark each local as missing, but wasmgdb does not read that.
             section.frame(owner.instance.0, frame.func_index(), offset, [], []);
         }
         section
@@ -292,7 +296,7 @@ impl WasmCoreDump {
     }
 }
 
-/// All memories, by their numbers in the store, with their sizes as minimum.
+/// Returns all memories, by their numbers in the store, with their sizes as minimum.
 fn memory_section(core: &StoreCore, count: usize) -> MemorySection {
     let mut section = MemorySection::new();
     for id in 0..count {
@@ -309,7 +313,7 @@ fn memory_section(core: &StoreCore, count: usize) -> MemorySection {
     section
 }
 
-/// The type and value of a global as the file has them.
+/// Returns the type and value of a global for the file.
 fn global(value: Value) -> (ValType, ConstExpr) {
     let null = |ty| {
         let heap_type = HeapType::Abstract { shared: false, ty };
@@ -328,7 +332,7 @@ fn global(value: Value) -> (ValType, ConstExpr) {
     }
 }
 
-/// One line: how much there is of everything.
+/// Writes one line with the numbers of frames, instances, memories and globals.
 impl fmt::Display for WasmCoreDump {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let counts = [

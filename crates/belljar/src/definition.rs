@@ -2,7 +2,7 @@ use crate::Extern;
 use belljar_vm::HostFunc;
 use std::sync::Arc;
 
-/// What a name stands for.
+/// The definition of a name.
 #[derive(Clone)]
 pub(crate) enum Definition {
     Host(Arc<HostFunc>),

@@ -1,4 +1,4 @@
-//! The engine: what all stores and modules of a program share.
+//! The engine, which all stores and modules of a program share.
 
 use crate::problems::Problems;
 use crate::profiling::ProfilerFeed;
@@ -11,9 +11,9 @@ use belljar_optimize::Optimizer;
 use belljar_vm::{Runtime, RuntimeSettings, TrampolineSource};
 use std::sync::{Arc, OnceLock, Weak};
 
-/// A compiler with its settings, and what the stores that run its code share. Cheap to clone.
+/// A compiler with its settings, and the state that the stores of its code share. It is cheap to clone.
 ///
-/// Modules, stores and linkers of one engine work together; those of two do not.
+/// Modules, stores and linkers can only be combined with those of the same engine.
 #[derive(Clone)]
 pub struct Engine {
     inner: Arc<Inner>,
@@ -28,10 +28,10 @@ pub(crate) struct Inner {
     problems: Arc<Problems>,
 }
 
-/// The engine's compiler as the runtime knows it.
+/// The engine's compiler, as the runtime's source of trampolines.
 struct Trampolines {
     tier: Arc<dyn Tier>,
-    /// Why its code cannot be executed on this processor, if it cannot.
+    /// Why this processor cannot execute the engine's code, if it cannot.
     foreign: Option<String>,
     profiler: ProfilerFeed,
 }
@@ -39,7 +39,7 @@ struct Trampolines {
 impl TrampolineSource for Trampolines {
     fn trampoline(&self, kind: TrampolineKind, ty: &FuncType) -> Result<CompiledFunction> {
         if let Some(why) = &self.foreign {
-            anyhow::bail!("the engine's code cannot be run here: {why}");
+            anyhow::bail!("this processor cannot run the engine's code: {why}");
         }
         Ok(self.tier.trampoline(kind, ty)?)
     }
@@ -52,7 +52,7 @@ impl TrampolineSource for Trampolines {
 impl Default for Engine {
     /// # Panics
     ///
-    /// Where [`Engine::new`] with the default configuration fails.
+    /// Panics if [`Engine::new`] fails with the default configuration.
     fn default() -> Self {
         Self::new(&Config::default()).expect("the default configuration works on supported machines")
     }
@@ -65,11 +65,12 @@ impl std::fmt::Debug for Engine {
 }
 
 impl Engine {
-    /// An engine.
+    /// Creates an engine.
     ///
     /// # Errors
     ///
-    /// Where the processor lacks what the compiler needs, or signal handlers cannot be installed.
+    /// Returns an error if the processor lacks features that the compiler needs, or if signal handlers cannot be
+    /// installed.
     pub fn new(config: &Config) -> Result<Self> {
         let reserve = config.reserve_memory && Runtime::can_reserve();
         let memory_access = if reserve { MemoryAccess::Reserved } else { MemoryAccess::Checked };
@@ -100,58 +101,60 @@ impl Engine {
         Ok(Self { inner: Arc::new(inner) })
     }
 
-    /// What it was made with.
+    /// Returns the configuration that the engine was created with.
     pub fn config(&self) -> &Config {
         &self.inner.config
     }
 
-    /// Moves the epoch on by one: stores whose deadline that reaches are interrupted. From any thread, and
-    /// from signal handlers.
+    /// Advances the epoch by one. Stores that reach their deadline are interrupted. It may be called from any thread,
+    /// and from signal handlers.
     pub fn increment_epoch(&self) {
         self.inner.runtime.increment_epoch();
     }
 
-    /// Kills the guests of all its stores, as [`crate::KillHandle::kill`] does. How many were running.
+    /// Kills the guests of all stores of the engine, as [`crate::KillHandle::kill`] does. Returns how many were
+    /// running.
     pub fn kill_all(&self, reason: impl Into<KillReason>) -> usize {
         belljar_vm::kill_all(&self.inner.runtime.stores(), &reason.into())
     }
 
-    /// Bytes of memories and objects that its stores have; 0 where nothing limits them ([`Config::max_memory`]).
+    /// Returns the bytes of memories and garbage-collected heaps that the engine's stores use, or 0 if
+    /// [`Config::max_memory`] is not set.
     pub fn memory_used(&self) -> u64 {
         self.inner.runtime.memory_used()
     }
 
-    /// Stores whose guests run now; 0 where nothing limits their number ([`Config::max_concurrent_calls`]).
+    /// Returns how many stores run guests now, or 0 if [`Config::max_concurrent_calls`] is not set.
     pub fn concurrent_calls(&self) -> u64 {
         self.inner.runtime.calls()
     }
 
-    /// Whether two handles are the same engine.
+    /// Returns whether two handles belong to the same engine.
     pub fn same(a: &Engine, b: &Engine) -> bool {
         Arc::ptr_eq(&a.inner, &b.inner)
     }
 
-    /// The engine, not kept.
+    /// Returns a weak reference to the engine.
     pub(crate) fn downgrade(&self) -> Weak<Inner> {
         Arc::downgrade(&self.inner)
     }
 
-    /// The engine, if it is still there.
+    /// Returns the engine of a weak reference, if it still exists.
     pub(crate) fn upgrade(weak: &Weak<Inner>) -> Option<Self> {
         Some(Self { inner: weak.upgrade()? })
     }
 
-    /// What compiles its modules.
+    /// Returns the compiler of the engine's modules.
     pub(crate) fn compiler(&self) -> &Compiler {
         &self.inner.compiler
     }
 
-    /// Where compiled modules are kept.
+    /// Returns the cache of compiled modules.
     pub(crate) fn cache(&self) -> Option<&Cache> {
         self.inner.config.cache.as_ref()
     }
 
-    /// Who is believed about compiled code.
+    /// Returns the keys that are trusted to seal compiled code.
     pub(crate) fn trust(&self) -> &Trust {
         self.inner.trust.get_or_init(|| match &self.inner.config.trust {
             Some(trust) => trust.clone(),
@@ -159,7 +162,7 @@ impl Engine {
         })
     }
 
-    /// What is missing is said, and nobody is believed in its place.
+    /// A key that cannot be read is reported as a warning, and nothing is trusted in its place.
     fn trust_of_user(&self) -> Trust {
         let variable = |name: &str| std::env::var_os(name);
         let user = state_directory(variable).map_err(Error::from).and_then(|at| Ok(UserKey::of(&at)?));
@@ -169,8 +172,9 @@ impl Engine {
         Trust { user, keys: keys.unwrap_or_default() }
     }
 
-    /// What went wrong, up to now, with the cache, the keys of this user, what profilers are told, and sandboxes that had to be
-    /// discarded, in words: nothing that keeps modules from being compiled and run. Each is told once, and of many only the first.
+    /// Returns and clears the engine's warnings: problems that do not keep modules from being compiled and run. They
+    /// concern the cache, this user's keys, reporting to profilers, and sandboxes that had to be discarded. Duplicates
+    /// are dropped, and only the first 16 are kept until this is called.
     pub fn problems(&self) -> Vec<String> {
         self.inner.problems.take()
     }
@@ -179,12 +183,12 @@ impl Engine {
         self.inner.problems.warn(problem);
     }
 
-    /// How a profiler is told of code.
+    /// Returns how code is reported to a profiler.
     pub(crate) fn profiler_feed(&self) -> &ProfilerFeed {
         &self.inner.profiler
     }
 
-    /// Whether memories are to get all the address space that they may need.
+    /// Returns whether memories reserve all the address space that they may need.
     pub(crate) fn reserves_memory(&self) -> bool {
         self.inner.compiler.tunables.memory_access == MemoryAccess::Reserved
     }

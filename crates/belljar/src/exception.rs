@@ -1,14 +1,15 @@
-//! Exceptions as errors: how they come to the host, and how the host throws them.
+//! Exceptions as errors: catching guests' exceptions in the host, and throwing exceptions from the host.
 
 use crate::{AsContextMut, Caller, Error, ExnRef, Result, Rooted, Store, StoreContextMut, Tag, Val};
 use anyhow::Context;
 use belljar_vm::{StoreCore, Thrown};
 use std::fmt;
 
-/// An exception that no guest has caught, as an error of the call that it ended.
+/// An uncaught exception, as an error of the call that it ended.
 ///
-/// It is the same exception when a host function returns it: the guest that called the function can catch it, by its
-/// tag or whatever it is. Traps, errors and panics of the host are no exceptions, and no guest catches them.
+/// If a host function returns it, the same exception is thrown in the guest that called the function, which can catch
+/// it by its tag or with a catch-all clause. Traps, errors and panics of the host are not exceptions, and no guest
+/// catches them.
 ///
 /// ```
 /// # fn main() -> belljar::Result<()> {
@@ -37,11 +38,11 @@ impl ThrownException {
         Self(thrown)
     }
 
-    /// The exception.
+    /// Returns the exception.
     ///
     /// # Errors
     ///
-    /// Where it was thrown in another store, as with all methods here.
+    /// Returns an error if the exception was thrown in another store, as do all methods here.
     pub fn exception(&self, mut store: impl AsContextMut) -> Result<Rooted<ExnRef>> {
         let core = store.as_context_mut().0.core_mut();
         let raw = core.kept_exception(&self.0);
@@ -49,21 +50,21 @@ impl ThrownException {
         Ok(Rooted::new(core, raw))
     }
 
-    /// Its tag.
+    /// Returns the exception's tag.
     ///
     /// # Errors
     ///
-    /// As [`ThrownException::exception`].
+    /// Returns an error as [`ThrownException::exception`] does.
     pub fn tag(&self, mut store: impl AsContextMut) -> Result<Tag> {
         let mut store = store.as_context_mut();
         self.exception(&mut store)?.tag(&store)
     }
 
-    /// The values that it carries.
+    /// Returns the values that the exception carries.
     ///
     /// # Errors
     ///
-    /// As [`ThrownException::exception`].
+    /// Returns an error as [`ThrownException::exception`] does.
     pub fn fields(&self, mut store: impl AsContextMut) -> Result<Vec<Val>> {
         let mut store = store.as_context_mut();
         self.exception(&mut store)?.fields(&mut store)
@@ -78,7 +79,8 @@ impl fmt::Display for ThrownException {
 
 impl std::error::Error for ThrownException {}
 
-/// A host function's error as the runtime takes it: an exception of the store is thrown, whatever context was added.
+/// Converts the error of a host function for the runtime. If it holds an exception of the store, with any context, the
+/// exception is thrown.
 pub(crate) fn to_runtime(error: Error, store: &StoreCore) -> Error {
     match error.downcast_ref::<ThrownException>() {
         Some(ThrownException(thrown)) if store.kept_exception(thrown).is_some() => Error::new(thrown.clone()),
@@ -93,33 +95,35 @@ fn throw<R>(mut store: impl AsContextMut, exception: Rooted<ExnRef>) -> Result<R
 }
 
 impl<T: 'static> Store<T> {
-    /// An exception as an error: always `Err`, of a [`ThrownException`].
+    /// Turns an exception into an error: the result is always `Err`, with a [`ThrownException`].
     ///
     /// # Errors
     ///
-    /// Always; where the handle means nothing any more or belongs to another store, it says so.
+    /// Always returns an error. If the handle is no longer valid or belongs to another store, the error says so
+    /// instead.
     pub fn throw<R>(&mut self, exception: Rooted<ExnRef>) -> Result<R> {
         throw(self, exception)
     }
 }
 
 impl<T: 'static> StoreContextMut<'_, T> {
-    /// As [`Store::throw`].
+    /// Turns an exception into an error, as [`Store::throw`] does.
     ///
     /// # Errors
     ///
-    /// As there.
+    /// Always returns an error, as [`Store::throw`] does.
     pub fn throw<R>(&mut self, exception: Rooted<ExnRef>) -> Result<R> {
         throw(self, exception)
     }
 }
 
 impl<T: 'static> Caller<'_, T> {
-    /// Throws an exception in the guest that called the host function, when the function returns this error.
+    /// Turns an exception into an error that throws the exception in the calling guest when the host function returns
+    /// it.
     ///
     /// # Errors
     ///
-    /// As [`Store::throw`].
+    /// Always returns an error, as [`Store::throw`] does.
     pub fn throw<R>(&mut self, exception: Rooted<ExnRef>) -> Result<R> {
         throw(self, exception)
     }

@@ -1,10 +1,10 @@
-//! Things that are imported and exported: one enum over the kinds.
+//! Imported and exported items.
 
 use crate::context::Caller;
 use crate::{AsContext, ExternType, Func, Global, Memory, SharedMemory, Table, Tag};
 use belljar_vm::{Entity, ImportValue, StoreCore, StoreId};
 
-/// Something that an instance exports or imports.
+/// An item that an instance exports or imports.
 #[derive(Clone, Debug)]
 pub enum Extern {
     /// A function.
@@ -15,7 +15,7 @@ pub enum Extern {
     Table(Table),
     /// A memory.
     Memory(Memory),
-    /// A memory that other stores, on other threads, may use as well.
+    /// A shared memory, which stores on other threads may use as well.
     SharedMemory(SharedMemory),
     /// A tag.
     Tag(Tag),
@@ -25,7 +25,7 @@ macro_rules! kinds {
     ($($into:ident $variant:ident;)*) => {
         impl Extern {
             $(
-                #[doc = concat!("The `", stringify!($variant), "`, if it is one.")]
+                #[doc = concat!("Returns the `", stringify!($variant), "`, if it is one.")]
                 pub fn $into(self) -> Option<$variant> {
                     match self {
                         Self::$variant(it) => Some(it),
@@ -53,11 +53,11 @@ kinds! {
 }
 
 impl Extern {
-    /// Its type. Of tables and memories: as declared, not as grown.
+    /// Returns the item's type. The limits of tables and memories are those declared, not the current size.
     ///
     /// # Panics
     ///
-    /// If it belongs to another store.
+    /// Panics if the item belongs to another store.
     pub fn ty(&self, store: impl AsContext) -> ExternType {
         let core = store.as_context().0.core();
         self.check_store(core, "Extern");
@@ -82,7 +82,7 @@ impl Extern {
         }
     }
 
-    /// What an import is satisfied with by it.
+    /// Returns the item as the value of an import.
     pub(crate) fn as_import(&self) -> ImportValue<'_> {
         ImportValue::Entity(match self {
             Self::Func(it) => Entity::Func(it.id()),
@@ -94,7 +94,7 @@ impl Extern {
         })
     }
 
-    /// Its store; none of what all stores may use.
+    /// Returns the item's store, or `None` for a shared memory, which all stores may use.
     fn store(&self) -> Option<StoreId> {
         match self {
             Self::Func(it) => Some(it.store()),
@@ -106,7 +106,7 @@ impl Extern {
         }
     }
 
-    /// Holds it against the store that it is used with.
+    /// Panics if the item does not belong to the store.
     #[track_caller]
     pub(crate) fn check_store(&self, core: &StoreCore, what: &str) {
         if let Some(store) = self.store() {
@@ -123,50 +123,50 @@ pub struct Export<'instance> {
 }
 
 impl<'instance> Export<'instance> {
-    /// Its name.
+    /// Returns the export's name.
     pub fn name(&self) -> &'instance str {
         self.name
     }
 
-    /// What is exported.
+    /// Returns the exported item.
     pub fn into_extern(self) -> Extern {
         self.item
     }
 
-    /// The function, if it is one.
+    /// Returns the function, if it is one.
     pub fn into_func(self) -> Option<Func> {
         self.item.into_func()
     }
 
-    /// The memory, if it is one.
+    /// Returns the memory, if it is one.
     pub fn into_memory(self) -> Option<Memory> {
         self.item.into_memory()
     }
 
-    /// The shared memory, if it is one.
+    /// Returns the shared memory, if it is one.
     pub fn into_shared_memory(self) -> Option<SharedMemory> {
         self.item.into_shared_memory()
     }
 
-    /// The table, if it is one.
+    /// Returns the table, if it is one.
     pub fn into_table(self) -> Option<Table> {
         self.item.into_table()
     }
 
-    /// The global, if it is one.
+    /// Returns the global, if it is one.
     pub fn into_global(self) -> Option<Global> {
         self.item.into_global()
     }
 
-    /// The tag, if it is one.
+    /// Returns the tag, if it is one.
     pub fn into_tag(self) -> Option<Tag> {
         self.item.into_tag()
     }
 }
 
 impl<T: 'static> Caller<'_, T> {
-    /// An export of the instance that imported the function. `None` too if the function reached the guest
-    /// otherwise, as a reference that the host handed out.
+    /// Returns an export of the instance that imported the host function. Returns `None` if there is no such export, or
+    /// if the guest did not import the function but got it as a reference from the host.
     pub fn get_export(&mut self, name: &str) -> Option<Extern> {
         let core = self.store.0.core();
         let entity = core.instance_export(self.instance?, name)?;

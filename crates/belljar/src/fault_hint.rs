@@ -1,6 +1,7 @@
-//! What an address outside a memory looks like: text, a pattern of freed memory, a negative number, the end of a stack.
+//! Hints about an address outside a memory: text, a pattern of freed memory, a negative number, the end of a stack.
 //!
-//! In: an access that trapped. Out: one clause for a person, or nothing. Never: certainty; it says what the address reads as.
+//! In: an access that trapped. Out: one clause for a reader, or nothing. Never: certainty; it says what the address
+//! looks like.
 
 use belljar_core::InstanceId;
 use belljar_vm::{Fault, FaultAddress, RawStack, StoreCore};
@@ -9,57 +10,59 @@ use std::fmt;
 /// What an access outside a memory looks like.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum FaultHint {
-    /// The guest's own stack was used up.
+    /// The guest's own stack is exhausted.
     StackExhausted { start: u64, now: i64 },
-    /// The address is what some programs fill memory with, plus something small.
+    /// The address is a pattern that some programs fill memory with, plus a small offset.
     Pattern { pattern: u64, offset: i64, use_of: &'static str },
-    /// The address, as it lies in memory, is printable.
+    /// The bytes of the address are printable.
     Text([u8; 8]),
     /// The address is negative as a signed number.
     Negative(i64),
-    /// The length is.
+    /// The length is negative as a signed number.
     NegativeLength(i64),
     /// A negative address plus an offset.
     Beyond,
 }
 
-/// What debuggers, allocators and compilers fill memory with, 32 bits of it.
+/// Patterns that debuggers, allocators and compilers fill memory with: 32 bits of each.
 const PATTERNS: &[(u32, &str)] = &[
-    (0xdead_beef, "a usual mark for memory that is freed or was never written"),
-    (0xdead_dead, "a usual mark for memory that is freed"),
-    (0xdead_c0de, "a usual mark for memory that is freed"),
-    (0xbaad_f00d, "a usual mark for memory that was never written"),
-    (0xcdcd_cdcd, "what debug allocators fill new memory with"),
-    (0xcccc_cccc, "what debug builds fill new stack frames with"),
-    (0xdddd_dddd, "what debug allocators fill freed memory with"),
-    (0xfdfd_fdfd, "what debug allocators put around allocations"),
-    (0xabab_abab, "what debug allocators put behind allocations"),
-    (0xfeee_feee, "what debug allocators fill freed memory with"),
-    (0xaaaa_aaaa, "what Zig and Clang fill variables with that were never written"),
-    (0xa5a5_a5a5, "what debug allocators fill new memory with"),
-    (0x5a5a_5a5a, "what debug allocators fill freed memory with"),
+    (0xdead_beef, "a common marker for freed or uninitialized memory"),
+    (0xdead_dead, "a common marker for freed memory"),
+    (0xdead_c0de, "a common marker for freed memory"),
+    (0xbaad_f00d, "a common marker for uninitialized memory"),
+    (0xcdcd_cdcd, "which debug allocators fill new memory with"),
+    (0xcccc_cccc, "which debug builds fill new stack frames with"),
+    (0xdddd_dddd, "which debug allocators fill freed memory with"),
+    (0xfdfd_fdfd, "which debug allocators put around allocations"),
+    (0xabab_abab, "which debug allocators put after allocations"),
+    (0xfeee_feee, "which debug allocators fill freed memory with"),
+    (0xaaaa_aaaa, "which Zig and Clang fill uninitialized variables with"),
+    (0xa5a5_a5a5, "which debug allocators fill new memory with"),
+    (0x5a5a_5a5a, "which debug allocators fill freed memory with"),
 ];
 
-/// How far from a pattern or from zero an address may be: fields of a structure, elements of a small array.
+/// The largest distance of an address from a pattern or from zero: a field of a structure, or an element of a small
+/// array.
 const FIELD_OFFSETS: i64 = 4096;
-/// How far before null, or below the end of the address space, a stack pointer or an index may have gone.
+/// The largest distance by which a stack pointer or an index may have gone below null, or below the end of the address
+/// space.
 const WRAPPED: u64 = 1 << 16;
-/// Addresses this close behind the memory's end need no explanation: something ran on.
+/// Addresses this close after the memory's end get no hint: they are overruns.
 const RAN_ON: u64 = 1 << 16;
-/// The largest frame that a function is thought to have on the guest's stack.
+/// The largest frame that a function is assumed to have on the guest's stack.
 const FRAME: u64 = 64 << 20;
 const FOUR_GIB: u64 = 1 << 32;
-/// The longest access of an instruction that is no bulk operation.
+/// The longest access of an instruction other than bulk operations.
 const LONGEST_ACCESS: u64 = 16;
 
 impl FaultHint {
-    /// What an access looks like, and where the stack pointer was.
+    /// Returns a hint for an access, and where the stack pointer was.
     pub(crate) fn of(fault: &Fault, stack: &RawStack, core: &StoreCore) -> Option<Self> {
         let FaultAddress::Start(address) = fault.address else { return None };
         let exhausted = || {
             let frame = stack.frames().first()?;
             let mut instances = core.instances_of(frame);
-            // Of several instances of a module, each has its stack, and code does not say whose it runs on.
+            // Each instance of a module has its own stack, and compiled code does not tell which of them it runs for.
             let only = instances.next().filter(|_| instances.next().is_none())?;
             Self::of_stack(address, fault.memory_size, core, only)
         };
@@ -69,15 +72,16 @@ impl FaultHint {
             .or_else(|| Self::of_address(address, length, fault.memory_size))
     }
 
-    /// A length that is negative, from an address inside.
+    /// Returns the hint for a negative length with an address inside the memory.
     fn of_length(address: u64, length: u64, memory_size: u64) -> Option<Self> {
         let is_length = address <= memory_size && length > LONGEST_ACCESS;
         is_length.then(|| negative(length).map(Self::NegativeLength))?
     }
 
-    /// The stack pointer has gone below null, or was about to: then what it points to is at the other end of the address space.
+    /// Returns the hint for a stack pointer that went below null, or was about to: the address is then at the other end
+    /// of the address space.
     fn of_stack(address: u64, memory_size: u64, core: &StoreCore, instance: InstanceId) -> Option<Self> {
-        // Looked up only then, as names have to be read for it.
+        // Checked first, because looking up the stack pointer reads the module's names.
         let below_null = FOUR_GIB.saturating_sub(address);
         if address < memory_size || below_null > FRAME || address >= FOUR_GIB + FRAME {
             return None;
@@ -85,7 +89,7 @@ impl FaultHint {
         let (start, now) = crate::guest_layout::stack_pointer_now(core, instance)?;
         let signed = i64::from(u32::try_from(now).ok()?.cast_signed());
         let went_below = signed < 0 && signed.unsigned_abs() <= FRAME && address.abs_diff(now) <= FRAME;
-        // A function that calls no other does not write the pointer back.
+        // A leaf function does not write the stack pointer back.
         let leaf_went_below = now < WRAPPED && now < start && below_null != 0 && below_null <= WRAPPED;
         let is_stack =
             start <= memory_size && (went_below || leaf_went_below && now.saturating_mul(8) < start);
@@ -106,7 +110,7 @@ impl FaultHint {
     }
 }
 
-/// An address or length a little below the end of a 32-bit or 64-bit address space, as a signed number.
+/// Returns an address or length slightly below the end of a 32-bit or 64-bit address space as a signed number.
 fn negative(value: u64) -> Option<i64> {
     let signed = match u32::try_from(value) {
         Ok(value) => i64::from(value.cast_signed()),
@@ -118,7 +122,7 @@ fn negative(value: u64) -> Option<i64> {
 fn pattern(address: u64) -> Option<FaultHint> {
     PATTERNS.iter().find_map(|(half, use_of)| {
         let half = u64::from(*half);
-        // Half of a 64-bit address, all of a 32-bit one.
+        // The pattern as all of a 32-bit address, or as both halves of a 64-bit one.
         [half, half << 32 | half].into_iter().find_map(|pattern| {
             let offset = i64::try_from(i128::from(address) - i128::from(pattern)).ok()?;
             (-FIELD_OFFSETS..=FIELD_OFFSETS).contains(&offset).then_some(FaultHint::Pattern {
@@ -142,7 +146,7 @@ impl fmt::Display for FaultHint {
         match *self {
             Self::StackExhausted { start, now } => write!(
                 f,
-                "the guest's own stack is exhausted: __stack_pointer began at {start:#x} and is {now} now"
+                "the guest's own stack is exhausted: __stack_pointer started at {start:#x} and is now {now}"
             ),
             Self::Pattern { pattern, offset, use_of } => {
                 write!(f, "the address is {pattern:#x}")?;
@@ -161,12 +165,12 @@ impl fmt::Display for FaultHint {
             Self::Negative(value) => {
                 write!(
                     f,
-                    "the address is {value} as a signed number: something before null, or an index below 0"
+                    "the address is {value} as a signed number: an access before null, or a negative index"
                 )
             }
             Self::NegativeLength(value) => write!(f, "the length is {value} as a signed number"),
             Self::Beyond => f.write_str(
-                "the address lies beyond 4 GiB: one that is negative as a signed number, plus an offset",
+                "the address is above 4 GiB: a value that is negative as a signed number, plus an offset",
             ),
         }
     }
@@ -190,22 +194,22 @@ mod tests {
                 0x6f77_206f_6c6c_6568,
                 r#"the address reads as the text "hello wo": was text written over a pointer?"#,
             ),
+            (0xdead_beef, "the address is 0xdeadbeef, a common marker for freed or uninitialized memory"),
+            (0xcdcd_cdd5, "the address is 0xcdcdcdcd plus 8, which debug allocators fill new memory with"),
             (
-                0xdead_beef,
-                "the address is 0xdeadbeef, a usual mark for memory that is freed or was never written",
+                0xfeee_fede,
+                "the address is 0xfeeefeee minus 16, which debug allocators fill freed memory with",
             ),
-            (0xcdcd_cdd5, "the address is 0xcdcdcdcd plus 8, what debug allocators fill new memory with"),
-            (0xfeee_fede, "the address is 0xfeeefeee minus 16, what debug allocators fill freed memory with"),
-            (0x5a5a_5a5a, "the address is 0x5a5a5a5a, what debug allocators fill freed memory with"),
+            (0x5a5a_5a5a, "the address is 0x5a5a5a5a, which debug allocators fill freed memory with"),
             (
                 0xaaaa_aaaa_aaaa_aaac,
-                "the address is 0xaaaaaaaaaaaaaaaa plus 2, what Zig and Clang fill variables with that were never written",
+                "the address is 0xaaaaaaaaaaaaaaaa plus 2, which Zig and Clang fill uninitialized variables with",
             ),
-            (0xffff_fff8, "the address is -8 as a signed number: something before null, or an index below 0"),
-            (u64::MAX, "the address is -1 as a signed number: something before null, or an index below 0"),
+            (0xffff_fff8, "the address is -8 as a signed number: an access before null, or a negative index"),
+            (u64::MAX, "the address is -1 as a signed number: an access before null, or a negative index"),
             (
                 0x1_0000_000f,
-                "the address lies beyond 4 GiB: one that is negative as a signed number, plus an offset",
+                "the address is above 4 GiB: a value that is negative as a signed number, plus an offset",
             ),
             (0x11_0000, ""),
             (0x11_0010, ""),

@@ -1,9 +1,9 @@
-//! Allocations of the guest that the host has dropped, and the guest's allocator is still to free.
+//! Guest allocations that the host has dropped, and that the guest's allocator has not freed yet.
 
 use std::ops::Range;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-/// An allocation that the host holds.
+/// An allocation that the host owns.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Held {
     pub(crate) base: u64,
@@ -12,7 +12,7 @@ pub(crate) struct Held {
 }
 
 impl Held {
-    /// Its addresses.
+    /// Returns its addresses.
     pub(crate) fn range(self) -> Range<u64> {
         self.base..self.base + self.size
     }

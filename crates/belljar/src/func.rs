@@ -1,11 +1,11 @@
-//! Functions: of guests as the host calls them, of the host as guests call them.
+//! Functions of a store.
 
 use crate::context::check_store;
 use crate::{AsContext, FuncType, Result};
 use belljar_core::FuncRefId;
 use belljar_vm::{RawFunc, StoreCore, StoreId};
 
-/// A function of a store: a guest's, or the host's.
+/// A function of a store: a guest function, or a host function.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Func {
     store: StoreId,
@@ -13,11 +13,11 @@ pub struct Func {
 }
 
 impl Func {
-    /// Its type.
+    /// Returns the function's type.
     ///
     /// # Panics
     ///
-    /// If it belongs to another store.
+    /// Panics if the function belongs to another store.
     pub fn ty(&self, store: impl AsContext) -> FuncType {
         let core = store.as_context().0.core();
         check_store(self.store, core, "Func");

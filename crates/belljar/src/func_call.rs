@@ -1,4 +1,4 @@
-//! Creating functions of the host, and calling functions.
+//! Creating host functions, and calling functions.
 
 use crate::context::check_store;
 use crate::exception::to_runtime;
@@ -13,10 +13,10 @@ use belljar_core::InstanceId;
 use belljar_vm::{Checkpoint, DirectCall, HostFunc, StoreCore, StoreInner, Value};
 use std::sync::Arc;
 
-/// What [`Func::new`] and [`Func::wrap`] panic for want of.
+/// The message of the panic of [`Func::wrap`] if the store is full.
 const ROOM: &str = "room in the store for a host function";
 
-/// A function whose Rust types were checked once, so that calls need no look at it.
+/// A function whose Rust types were checked once, so that calls need not check them.
 pub struct TypedFunc<Params: WasmParams, Results: WasmResults> {
     inner: belljar_vm::TypedFunc<Params::Abi, Results::ResultAbi>,
 }
@@ -36,21 +36,22 @@ impl<P: WasmParams, R: WasmResults> std::fmt::Debug for TypedFunc<P, R> {
 impl<P: WasmParams, R: WasmResults> Copy for TypedFunc<P, R> {}
 
 impl<P: WasmParams, R: WasmResults> TypedFunc<P, R> {
-    /// The same function, of what was there at a checkpoint, in a store that has been there; `None` of other stores.
+    /// Returns the same function for `store`, if the function existed at a checkpoint and the store has been at that
+    /// checkpoint. Returns `None` for other stores.
     pub(crate) fn since<T: 'static>(self, store: &crate::Store<T>, checkpoint: &Checkpoint) -> Option<Self> {
         Some(Self { inner: self.inner.since(store.core(), checkpoint)? })
     }
 
-    /// Calls it.
+    /// Calls the function.
     ///
     /// # Errors
     ///
-    /// As [`Func::call`].
+    /// Returns an error as [`Func::call`] does.
     ///
     /// # Panics
     ///
-    /// As [`Func::call`].
-    // What is inlined is small, and saves registers once rather than in each call of a loop.
+    /// Panics as [`Func::call`] does.
+    // Inlined because the inlined code is small, and a loop of calls then saves the registers only once.
     #[inline(always)]
     pub fn call(&self, mut store: impl AsContextMut, params: P) -> Result<R> {
         let store = store.as_context_mut().0;
@@ -58,12 +59,12 @@ impl<P: WasmParams, R: WasmResults> TypedFunc<P, R> {
         match self.inner.call_direct(store, params) {
             DirectCall::Returned(results) => Ok(R::from_result(results, store.core_mut())),
             DirectCall::Left => Err(Self::error(store)),
-            DirectCall::NotNow => self.call_after_a_look(store, params),
+            DirectCall::NotNow => self.call_checked(store, params),
         }
     }
 
     #[inline(never)]
-    fn call_after_a_look<T: 'static>(&self, store: &mut StoreInner<T>, params: P::Abi) -> Result<R> {
+    fn call_checked<T: 'static>(&self, store: &mut StoreInner<T>, params: P::Abi) -> Result<R> {
         if self.inner.narrows() {
             self.inner.check(store.core(), &params)?;
         }
@@ -73,7 +74,7 @@ impl<P: WasmParams, R: WasmResults> TypedFunc<P, R> {
         }
     }
 
-    /// Of a direct call that did not return.
+    /// Returns the error of a direct call that did not return.
     #[cold]
     #[inline(never)]
     fn error<T: 'static>(store: &mut StoreInner<T>) -> crate::Error {
@@ -81,14 +82,14 @@ impl<P: WasmParams, R: WasmResults> TypedFunc<P, R> {
         from_exit(exit, store.core())
     }
 
-    /// The function without its Rust types.
+    /// Returns the function without its Rust types.
     pub fn func(&self) -> Func {
         Func::from_id(self.inner.store(), self.inner.func())
     }
 }
 
-/// A closure that can be a host function: over [`WasmTy`]s, up to 16, perhaps with a [`Caller`] first,
-/// returning a [`WasmRet`].
+/// A closure that can be a host function. Its parameters are up to 16 [`WasmTy`]s, optionally after a [`Caller`], and
+/// it returns a [`WasmRet`].
 pub trait IntoFunc<T: 'static, Params, Results>: Send + Sync + 'static {
     #[doc(hidden)]
     fn into_host_func(self, runtime: &Arc<belljar_vm::Runtime>) -> Result<Arc<HostFunc>>;
@@ -131,7 +132,7 @@ macro_rules! into_func {
 
 for_each_arity!(into_func);
 
-/// A host function whose type is known at run time.
+/// Creates a host function whose type is known only at run time.
 pub(crate) fn dynamic<T: 'static>(
     runtime: &Arc<belljar_vm::Runtime>,
     ty: FuncType,
@@ -157,12 +158,13 @@ pub(crate) fn dynamic<T: 'static>(
 }
 
 impl Func {
-    /// A function of the host whose type is known at run time. `func` gets the parameters, and results that
-    /// are zero or null and of which it must replace each by a value of its type.
+    /// Creates a host function whose type is known only at run time. `func` receives the parameters and a slice of
+    /// results, which are initially zero or null. It must replace each result by a value of its type.
     ///
     /// # Panics
     ///
-    /// Where the store is full, the type refers to one of another engine, or the engine compiles for another processor.
+    /// Panics if the store is full, if the type refers to a type of another engine, or if the engine compiles for
+    /// another processor.
     pub fn new<T: 'static>(
         mut store: impl AsContextMut<Data = T>,
         ty: FuncType,
@@ -170,11 +172,11 @@ impl Func {
     ) -> Self {
         let store = store.as_context_mut();
         let host = dynamic(store.0.core().runtime(), ty, func);
-        let host = host.unwrap_or_else(|error| panic!("no function can be made: {error:#}"));
+        let host = host.unwrap_or_else(|error| panic!("cannot create a host function: {error:#}"));
         Self::enter(store.0.core_mut(), &host)
     }
 
-    /// A function of the host from a closure over [`WasmTy`]s, up to 16, perhaps with a [`Caller`] first.
+    /// Creates a host function from a closure whose parameters are up to 16 [`WasmTy`]s, optionally after a [`Caller`].
     ///
     /// ```
     /// use belljar::{Caller, Engine, Func, Store};
@@ -191,7 +193,7 @@ impl Func {
     ///
     /// # Panics
     ///
-    /// Where the store is full.
+    /// Panics if the store is full.
     pub fn wrap<T: 'static, Params, Results>(
         mut store: impl AsContextMut<Data = T>,
         func: impl IntoFunc<T, Params, Results>,
@@ -206,16 +208,17 @@ impl Func {
         Self::from_id(store.id(), id)
     }
 
-    /// Calls it. `results` is overwritten.
+    /// Calls the function and writes its results to `results`.
     ///
     /// # Errors
     ///
-    /// Where parameters or the length of `results` do not fit its type, a value belongs to another store, or
-    /// the guest does not return: a [`crate::Trap`], an error of a host function.
+    /// Returns an error if the parameters or the length of `results` do not match the function's type, if a value
+    /// belongs to another store, or if the function does not return because of a [`crate::Trap`] or an error of a host
+    /// function.
     ///
     /// # Panics
     ///
-    /// If the function belongs to another store; and with a panic of a host function.
+    /// Panics if the function belongs to another store. A panic of a host function propagates.
     pub fn call(&self, mut store: impl AsContextMut, params: &[Val], results: &mut [Val]) -> Result<()> {
         let store = store.as_context_mut();
         let core = store.0.core();
@@ -223,7 +226,7 @@ impl Func {
         let expected = core.func_type(self.id()).results().len();
         anyhow::ensure!(
             results.len() == expected,
-            "the function has {expected} results, and room for {} was given",
+            "the function has {expected} results, but `results` has {} elements",
             results.len()
         );
         let params = params.iter().map(|v| v.to_value(core)).collect::<Result<Vec<_>>>()?;
@@ -237,19 +240,19 @@ impl Func {
         Ok(())
     }
 
-    /// The function with Rust types, for fast calls.
+    /// Returns the function with Rust types, for fast calls.
     ///
-    /// Where it takes references to a narrower type than the Rust type says (`(ref $point)` and
-    /// `Option<`[`Rooted`](crate::Rooted)`<`[`AnyRef`](crate::AnyRef)`>>`), each call looks whether the reference
-    /// is of it. Results may be of a narrower type.
+    /// If a parameter of the function is a reference to a narrower type than the Rust type (for example `(ref $point)`
+    /// for `Option<`[`Rooted`](crate::Rooted)`<`[`AnyRef`](crate::AnyRef)`>>`), each call checks the type of the
+    /// reference. Results may have narrower types than the Rust types.
     ///
     /// # Errors
     ///
-    /// Where its type does not fit.
+    /// Returns an error if the function's type does not match.
     ///
     /// # Panics
     ///
-    /// If it belongs to another store.
+    /// Panics if the function belongs to another store.
     pub fn typed<Params: WasmParams, Results: WasmResults>(
         &self,
         store: impl AsContext,
@@ -261,7 +264,7 @@ impl Func {
                 <Params::Abi as belljar_vm::AbiParams>::TYPES.iter().copied(),
                 <Results::ResultAbi as belljar_vm::AbiResult>::TYPES.iter().copied(),
             );
-            anyhow::anyhow!("type mismatch: the function has type {found}, and {wanted} was asked for")
+            anyhow::anyhow!("type mismatch: the function has type {found}, but {wanted} was requested")
         })
     }
 }

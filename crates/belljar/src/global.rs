@@ -1,4 +1,4 @@
-//! Globals as the host reads and writes them.
+//! Globals: reading and writing them.
 
 use crate::context::check_store;
 use crate::{AsContext, AsContextMut, GlobalType, Result, Val};
@@ -12,11 +12,12 @@ pub struct Global {
 }
 
 impl Global {
-    /// A new global.
+    /// Creates a global.
     ///
     /// # Errors
     ///
-    /// Where the value is not of the type or of another store, the type refers to one of another engine, or the store is full.
+    /// Returns an error if the value is not of the type or belongs to another store, if the type refers to a type of
+    /// another engine, or if the store is full.
     pub fn new(mut store: impl AsContextMut, ty: GlobalType, value: Val) -> Result<Self> {
         let core = store.as_context_mut().0.core_mut();
         let value = value.to_value(core)?;
@@ -24,29 +25,29 @@ impl Global {
         Ok(Self { store: core.id(), id: core.new_global(ty, value)? })
     }
 
-    /// Its type.
+    /// Returns the global's type.
     ///
     /// # Panics
     ///
-    /// If it belongs to another store, as all methods here.
+    /// Panics if the global belongs to another store, as do all methods here.
     pub fn ty(&self, store: impl AsContext) -> GlobalType {
         let core = store.as_context().0.core();
         check_store(self.store, core, "Global");
         core.global_type(self.id).map(&mut |r| core.runtime().show_type(r))
     }
 
-    /// Its value.
+    /// Returns the global's value.
     pub fn get(&self, mut store: impl AsContextMut) -> Val {
         let core = store.as_context_mut().0.core_mut();
         check_store(self.store, core, "Global");
         Val::from_value(core.global_get(self.id), core)
     }
 
-    /// Writes it.
+    /// Sets the global's value.
     ///
     /// # Errors
     ///
-    /// Where it is immutable, or the value not of its type or of another store.
+    /// Returns an error if the global is immutable, or if the value is not of its type or belongs to another store.
     pub fn set(&self, mut store: impl AsContextMut, value: Val) -> Result<()> {
         let core = store.as_context_mut().0.core_mut();
         check_store(self.store, core, "Global");

@@ -1,7 +1,8 @@
-//! The guest's allocator, as the host asks it for memory.
+//! The guest's allocator, from which the host requests memory.
 //!
-//! In: an instance that exports one. Out: [`GuestBuf`]s, ranges of the guest's memory that are the host's until they are freed.
-//! Never: belief in what the guest returns. Whatever it is, it is compared with the memory and with what the host has already.
+//! In: an instance that exports one. Out: [`GuestBuf`]s, ranges of the guest's memory that the host owns until they are
+//! freed. Never: trust in what the guest returns. Each range is checked against the memory and against what the host
+//! already owns.
 
 mod exports;
 
@@ -17,8 +18,8 @@ use std::fmt;
 use std::sync::{Arc, MutexGuard};
 use zerocopy::{Immutable, IntoBytes};
 
-/// The allocator of a guest. The host asks it for memory, and writes there: not to addresses of its own choice, where the guest
-/// has its stack, its static data and its heap.
+/// The allocator of a guest. The host requests memory from it and writes there, and not to arbitrary addresses, where
+/// the guest has its stack, its static data and its heap.
 ///
 /// ```
 /// use belljar::{Engine, GuestAlloc, Instance, Module, Store};
@@ -51,20 +52,22 @@ use zerocopy::{Immutable, IntoBytes};
 /// # Ok::<(), belljar::Error>(())
 /// ```
 ///
-/// It belongs to its store, as it was then: once a [`Sandbox`](crate::Sandbox) was wiped, it is refused, as are its buffers. Cheap
+/// It is valid in its store until the store is reset: after a reset of its [`Sandbox`](crate::Sandbox), using it or its
+/// buffers is an error. It is cheap to clone and to find again: finding it again returns the same allocator, which
+/// frees the buffers that were dropped before.
 /// to clone, and to be found again: it is the same one then, and frees what was dropped before.
 #[derive(Clone)]
 pub struct GuestAlloc {
     inner: Arc<Inner>,
 }
 
-/// What a [`GuestAlloc`] and its buffers share.
+/// The state that a [`GuestAlloc`] and its buffers share.
 pub(crate) struct Inner {
     store: StoreId,
-    /// The number that the store keeps when it goes back.
+    /// The store's number, which a reset does not change.
     store_number: u64,
     exports: Exports,
-    /// What was dropped, and is to be freed.
+    /// Allocations that were dropped and are not freed yet.
     dropped: Arc<FreeQueue>,
 }
 
@@ -76,26 +79,26 @@ impl fmt::Debug for GuestAlloc {
     }
 }
 
-/// The alignment that an allocator has in any case which is not told of one.
+/// The alignment that every allocator guarantees, even if it takes no alignment.
 const USUAL_ALIGNMENT: u64 = 8;
 
 impl GuestAlloc {
-    /// The allocator that an instance exports under one of the usual names: `malloc` and `free`, `__wbindgen_malloc` and
-    /// `__wbindgen_free`, `allocate` and `deallocate`, or `cabi_realloc`, in this order. Its memory is the export `memory`, or the only
-    /// one.
+    /// Finds the allocator that an instance exports under one of the usual names: `malloc` and `free`,
+    /// `__wbindgen_malloc` and `__wbindgen_free`, `allocate` and `deallocate`, or `cabi_realloc`, in this order. Its
+    /// memory is the export `memory`, or the only memory.
     ///
-    /// What allocates takes a size, perhaps followed by an alignment; what frees takes an address, perhaps followed by size and
-    /// alignment. Toolchains have no convention for freeing what `cabi_realloc` gave: the guest does that, or nobody
-    /// ([`GuestAlloc::can_free`]).
+    /// The allocating function takes a size, and optionally an alignment; the freeing function takes an address, and
+    /// optionally a size and an alignment. Toolchains have no convention for freeing what `cabi_realloc` returned: the
+    /// guest frees it, or it leaks ([`GuestAlloc::can_free`]).
     ///
     /// # Errors
     ///
-    /// Where there is none whose types fit, with what was looked for and what was found; where the memory is shared with other
-    /// threads.
+    /// Returns an error if there is no allocator with suitable types; the error lists what was looked for and what was
+    /// found. Also returns an error if the memory is shared.
     ///
     /// # Panics
     ///
-    /// If the instance belongs to another store.
+    /// Panics if the instance belongs to another store.
     pub fn find(mut store: impl AsContextMut, instance: Instance) -> Result<Self> {
         let core = store.as_context_mut().0.core_mut();
         instance.check(core);
@@ -103,9 +106,9 @@ impl GuestAlloc {
         Ok(Self::of(core, exports))
     }
 
-    /// The allocator that an instance exports under names of its own. What allocates takes a size, or size and alignment, or what
-    /// `cabi_realloc` takes; what frees takes an address, perhaps followed by size and alignment. Without the latter nothing is ever
-    /// freed by the host.
+    /// Returns the allocator that an instance exports under the given names. The allocating function takes a size, or a
+    /// size and an alignment, or the parameters of `cabi_realloc`; the freeing function takes an address, and
+    /// optionally a size and an alignment. Without a freeing function the host never frees anything.
     ///
     /// ```
     /// # use belljar::{Engine, GuestAlloc, Instance, Module, Store};
@@ -121,11 +124,11 @@ impl GuestAlloc {
     ///
     /// # Errors
     ///
-    /// Where they are not exported or of other types; where the memory is shared with other threads.
+    /// Returns an error if the functions are not exported or have other types, or if the memory is shared.
     ///
     /// # Panics
     ///
-    /// If the instance belongs to another store.
+    /// Panics if the instance belongs to another store.
     pub fn named(
         mut store: impl AsContextMut,
         instance: Instance,
@@ -138,14 +141,15 @@ impl GuestAlloc {
         Ok(Self::of(core, exports))
     }
 
-    /// The allocator of the instance that called a host function, as [`GuestAlloc::find`].
+    /// Finds the allocator of the instance that called a host function, as [`GuestAlloc::find`] does.
     ///
     /// # Errors
     ///
-    /// As there; and where it is not known which instance that is: see [`Caller::get_export`].
+    /// Returns an error as [`GuestAlloc::find`] does, or if the calling instance is not known: see
+    /// [`Caller::get_export`].
     pub fn of_caller<T: 'static>(caller: &mut Caller<'_, T>) -> Result<Self> {
         let instance = caller.instance.context(
-            "it is not known who calls this function, as it was not given to the guest by a Linker: use GuestAlloc::find",
+            "the calling instance is not known, because the guest did not get this function from a Linker: use GuestAlloc::find",
         )?;
         let instance = Instance::from_id(caller.store.0.core().id(), instance);
         Self::find(caller, instance)
@@ -162,27 +166,28 @@ impl GuestAlloc {
         Self { inner: inner.clone() }
     }
 
-    /// Whether the guest has a function that frees. Without, what the host gives back stays allocated in the guest.
+    /// Returns whether the guest exports a freeing function. Without one, memory that the host frees stays allocated in
+    /// the guest.
     pub fn can_free(&self) -> bool {
         self.inner.exports.free.is_some()
     }
 
-    /// Asks the guest for memory. What it contains is whatever the guest left there. First, buffers that were dropped are freed, as
-    /// by [`GuestAlloc::release`].
+    /// Allocates memory in the guest. The memory contains whatever the guest left there. First, this frees buffers that
+    /// were dropped, as [`GuestAlloc::release`] does.
     ///
-    /// What the guest answers is not believed: a range that is not inside the memory, misaligned, or in part in the host's
-    /// hands already is an error. For no bytes, the guest is not asked.
+    /// The guest's answer is untrusted: a range that is out of bounds, misaligned, or overlaps memory that the host
+    /// owns is an error. A request for no bytes does not call the guest.
     ///
     /// # Errors
     ///
-    /// Where the guest has no room (its allocator returned null), answered nonsense, or did not return; where the alignment is no power
-    /// of two, or the sandbox was wiped since.
+    /// Returns an error if the guest has no memory left (its allocator returned null), if it returned an invalid range
+    /// or did not return, if the alignment is not a power of two, or if the sandbox was reset since.
     pub fn alloc(&self, mut store: impl AsContextMut, len: usize, align: usize) -> Result<GuestBuf> {
         let mut store = store.as_context_mut();
         self.release(&mut store)?;
         let inner = &self.inner;
         let (len, align) = (len as u64, align as u64);
-        ensure!(align.is_power_of_two(), "an alignment is a power of two, and {align} was asked for");
+        ensure!(align.is_power_of_two(), "expected an alignment that is a power of two, found {align}");
         if len == 0 {
             return Ok(GuestBuf::new(inner, Held { base: align, size: 0, align }, align, 0));
         }
@@ -218,11 +223,11 @@ impl GuestAlloc {
         Ok(GuestBuf::new(inner, held, ptr, len))
     }
 
-    /// Asks the guest for memory, aligned to 8 bytes, and copies bytes there.
+    /// Allocates memory in the guest, aligned to 8 bytes, and copies bytes there.
     ///
     /// # Errors
     ///
-    /// As [`GuestAlloc::alloc`].
+    /// Returns an error as [`GuestAlloc::alloc`] does.
     pub fn alloc_bytes(&self, mut store: impl AsContextMut, bytes: &[u8]) -> Result<GuestBuf> {
         let mut store = store.as_context_mut();
         let buffer = self.alloc(&mut store, bytes.len(), USUAL_ALIGNMENT as usize)?;
@@ -230,11 +235,12 @@ impl GuestAlloc {
         Ok(buffer)
     }
 
-    /// Asks the guest for memory, aligned as the type is, and copies values there. They lie in it as in the host, little-endian.
+    /// Allocates memory in the guest, aligned for the type, and copies values there. They have the same representation
+    /// as in the host, little-endian.
     ///
     /// # Errors
     ///
-    /// As [`GuestAlloc::alloc`].
+    /// Returns an error as [`GuestAlloc::alloc`] does.
     pub fn alloc_slice<V: IntoBytes + Immutable>(
         &self,
         mut store: impl AsContextMut,
@@ -247,21 +253,24 @@ impl GuestAlloc {
         Ok(buffer)
     }
 
-    /// Takes over memory that the guest has allocated and returned, with this allocator: from now on the host frees it. What
-    /// frees and wants to know the alignment is told that it is 1, as that of strings: see [`GuestAlloc::adopt_aligned`].
+    /// Takes ownership of memory that the guest allocated with this allocator and returned: the host frees it from now
+    /// on. The freeing function gets an alignment of 1, if it takes one, as is usual for strings: see
+    /// [`GuestAlloc::adopt_aligned`].
     ///
     /// # Errors
     ///
-    /// Where the range is not inside the memory, or in part in the host's hands already; where the sandbox was wiped since.
+    /// Returns an error if the range is out of bounds or overlaps memory that the host owns, or if the sandbox was
+    /// reset since.
     pub fn adopt<A: GuestAddress>(&self, store: impl AsContextMut, ptr: A, len: A) -> Result<GuestBuf> {
         self.adopt_aligned(store, ptr, len, 1)
     }
 
-    /// As [`GuestAlloc::adopt`], of memory that was allocated with this alignment.
+    /// Takes ownership of memory as [`GuestAlloc::adopt`] does, if it was allocated with this alignment.
     ///
     /// # Errors
     ///
-    /// As there; and where the address is not so aligned, or the alignment no power of two.
+    /// Returns an error as [`GuestAlloc::adopt`] does, if the address is not aligned, or if the alignment is not a
+    /// power of two.
     pub fn adopt_aligned<A: GuestAddress>(
         &self,
         mut store: impl AsContextMut,
@@ -272,30 +281,31 @@ impl GuestAlloc {
         let core = store.as_context_mut().0.core_mut();
         self.inner.check(core, "GuestAlloc")?;
         let held = Held { base: ptr.to_address(), size: len.to_address(), align: align as u64 };
-        ensure!(align.is_power_of_two(), "an alignment is a power of two, and {align} was given");
+        ensure!(align.is_power_of_two(), "expected an alignment that is a power of two, found {align}");
         if held.size != 0 {
             let taken = self.inner.take(core, held, held.base);
             taken.with_context(|| {
-                format!("{} at {:#x} cannot be taken over", ByteCount(held.size), held.base)
+                format!("the host cannot take ownership of {} at {:#x}", ByteCount(held.size), held.base)
             })?;
         }
         Ok(GuestBuf::new(&self.inner, held, held.base, held.size))
     }
 
-    /// Frees the buffers that were dropped since. A drop has no store to call the guest in: it makes a note, and the next use of
-    /// the allocator frees.
+    /// Frees the buffers that were dropped. Dropping a buffer cannot call the guest, because it has no store; it only
+    /// queues the buffer, and the next use of the allocator frees it.
     ///
     /// # Errors
     ///
-    /// Where the guest's function does not return: that buffer is given up, and others are left for the next time. Where the sandbox was
-    /// wiped since.
+    /// Returns an error if the guest's function does not return: that buffer is leaked, and the remaining ones stay
+    /// queued. Also returns an error if the sandbox was reset since.
     pub fn release(&self, mut store: impl AsContextMut) -> Result<()> {
         let mut store = store.as_context_mut();
         self.inner.check(store.0.core(), "GuestAlloc")?;
-        // Not those that are dropped meanwhile: the guest may call a host function that does it, each time.
+        // Buffers that are dropped meanwhile are left for later: the guest may call a host function that drops one each
+        // time.
         let count = self.inner.dropped().len();
         for _ in 0..count {
-            // The host function may also use the allocator: nothing is locked while the guest runs.
+            // The host function may also use the allocator: no lock is held while the guest runs.
             let next = self.inner.dropped().pop();
             let Some(held) = next else { return Ok(()) };
             self.inner.free(&mut store, held)?;
@@ -305,42 +315,42 @@ impl GuestAlloc {
 }
 
 impl Inner {
-    /// What was dropped.
+    /// Locks the queue of dropped buffers.
     pub(crate) fn dropped(&self) -> MutexGuard<'_, Vec<Held>> {
         self.dropped.lock()
     }
 
-    /// The memory, by its number in the store.
+    /// Returns the number of the memory in the store.
     pub(crate) fn memory(&self) -> usize {
         self.exports.memory
     }
 
-    /// Refuses what was made in another store, or before this one went back.
+    /// Returns an error if the allocator or buffer belongs to another store, or is from before a reset.
     pub(crate) fn check(&self, core: &StoreCore, what: &str) -> Result<()> {
         if self.store == core.id() {
             return Ok(());
         }
         match self.store_number == core.monitor().number() {
             true => bail!(
-                "this {what} was made before the sandbox was wiped: its memory is not the host's any more. Find the allocator anew \
-                 in each session"
+                "this {what} was created before the sandbox was reset: the host no longer owns its memory. Find the allocator \
+                 again in each session"
             ),
             false => bail!("a {what} was used with a store that it does not belong to"),
         }
     }
 
-    /// Looks whether the guest can mean a range, and notes that it is the host's.
+    /// Checks a range that the guest returned, and records that the host owns it.
     fn take(&self, core: &mut StoreCore, held: Held, ptr: u64) -> Result<()> {
         let size = core.memory_size(self.memory()) as u64;
         let pages = || format!("the memory has {} ({})", PageCount(size / WASM_PAGE_SIZE), ByteCount(size));
-        ensure!(held.base != 0, "that is null: the guest has no room for it; {}", pages());
+        ensure!(held.base != 0, "that is null: the guest has no memory left for it; {}", pages());
         let is_inside = held.base.checked_add(held.size).is_some_and(|end| end <= size);
         ensure!(is_inside, "that is out of bounds: {}", pages());
         ensure!(ptr.is_multiple_of(held.align), "that is not aligned to {}", ByteCount(held.align));
         let ranges = GuestRanges::of_memory(core, self.memory());
         if let Some(other) = ranges.overlapping(&held.range()) {
             bail!(
-                "that overlaps {:#x}..{:#x}, which is the host's and was not freed: the guest has freed it itself, or has two \
+                "that overlaps {:#x}..{:#x}, which the host owns and has not freed: the guest has freed it itself, or has two \
                  allocators, or its allocator is broken",
                 other.start,
                 other.end
@@ -350,31 +360,27 @@ impl Inner {
         Ok(())
     }
 
-    /// Notes that a range is not the host's any more.
+    /// Records that the host no longer owns a range.
     pub(crate) fn forget(&self, core: &mut StoreCore, held: Held) {
         if held.size != 0 {
             GuestRanges::of_memory(core, self.memory()).disown(&held.range());
         }
     }
 
-    /// Gives a range back to the guest, for good however that ends.
+    /// Frees a range. It is not owned any more, whatever the outcome.
     pub(crate) fn free<T: 'static>(&self, store: &mut StoreContextMut<'_, T>, held: Held) -> Result<()> {
         self.forget(store.0.core_mut(), held);
         let Some(free) = self.exports.free.as_ref().filter(|_| held.size != 0) else { return Ok(()) };
         let params = [held.base, held.size, held.align];
         let freed = self.call(store, free.func, &params[..free.params], free.results);
         freed.with_context(|| {
-            format!(
-                "the guest's `{}` did not take back {} at {:#x}",
-                free.name,
-                ByteCount(held.size),
-                held.base
-            )
+            format!("the guest's `{}` failed to free {} at {:#x}", free.name, ByteCount(held.size), held.base)
         })?;
         Ok(())
     }
 
-    /// Calls a function of the guest's that takes addresses and has so many results. The first is returned if it is one.
+    /// Calls a function of the guest that takes addresses and has `results` results. Returns the first result, if it is
+    /// an address.
     fn call<T: 'static>(
         &self,
         store: &mut StoreContextMut<'_, T>,

@@ -1,7 +1,7 @@
-//! Ranges of a guest's memory that are the host's, as the guest's allocator gave them.
+//! Ranges of a guest's memory that the host owns, from the guest's allocator.
 //!
-//! In: a range that [`crate::GuestAlloc`] has checked. Out: reads, writes, and the range given back, once. Never: an access outside
-//! of it; a call of the guest by a destructor.
+//! In: a range that [`crate::GuestAlloc`] has checked. Out: reads and writes, and one release. Never: an access outside
+//! of the range; a call of the guest from a destructor.
 
 use crate::free_queue::Held;
 use crate::guest_alloc::Inner;
@@ -19,7 +19,7 @@ mod sealed {
     pub trait Sealed {}
 }
 
-/// Integers that guests have addresses and lengths in: `i32` and `u32`, and `i64` and `u64` where the memory has 64-bit addresses.
+/// Integers for guest addresses and lengths: `i32` and `u32`, and `i64` and `u64` for memories with 64-bit addresses.
 pub trait GuestAddress: sealed::Sealed + Copy {
     #[doc(hidden)]
     fn to_address(self) -> u64;
@@ -50,12 +50,12 @@ guest_address! {
     u64 u64;
 }
 
-/// A range of a guest's memory that is the host's, until it is freed. [`GuestAlloc`] makes them.
+/// A range of a guest's memory that the host owns until it is freed. [`GuestAlloc`] creates them.
 ///
-/// What is in it is copied in and out; the guest can reach it too, and may write to it whenever it runs. It is freed once: by
-/// [`GuestBuf::free`], or, if it is dropped, at the next use of the allocator ([`GuestAlloc::release`]), as a drop has no store to
-/// call the guest in. What was not freed when the store goes is gone with it, and once a [`Sandbox`](crate::Sandbox) was wiped,
-/// buffers of before are refused and dropping them does nothing.
+/// Its contents are copied in and out. The guest can access them as well, and may write to them whenever it runs. It is
+/// freed once: by [`GuestBuf::free`], or, after a drop, at the next use of the allocator ([`GuestAlloc::release`]),
+/// because a drop has no store in which to call the guest. When the store is dropped, unfreed buffers are dropped with
+/// it. After a reset of a [`Sandbox`](crate::Sandbox), using an older buffer is an error, and dropping it does nothing.
 ///
 /// ```
 /// # use belljar::{Engine, GuestAlloc, Instance, Module, Store};
@@ -89,7 +89,7 @@ pub struct GuestBuf {
     held: Held,
     ptr: u64,
     len: u64,
-    /// Whether a drop is to see to it that it is freed.
+    /// Whether a drop queues it to be freed.
     is_owed: bool,
 }
 
@@ -107,49 +107,50 @@ impl GuestBuf {
         Self { alloc: alloc.clone(), held, ptr, len, is_owed: held.size != 0 }
     }
 
-    /// Its address in the guest's memory.
+    /// Returns its address in the guest's memory.
     pub fn ptr(&self) -> u64 {
         self.ptr
     }
 
-    /// How many bytes it has.
+    /// Returns its length in bytes.
     pub fn len(&self) -> usize {
         self.len as usize
     }
 
-    /// Whether it has no bytes.
+    /// Returns whether it has no bytes.
     pub fn is_empty(&self) -> bool {
         self.len == 0
     }
 
-    /// Address and length, to be passed to a guest's function: `i32` or `u32`, or `i64` or `u64` for 64-bit memories.
+    /// Returns its address and length as parameters of a guest function: `i32` or `u32`, or `i64` or `u64` for 64-bit
+    /// memories.
     ///
     /// # Errors
     ///
-    /// Where a 64-bit address does not fit.
+    /// Returns an error if a 64-bit address does not fit.
     pub fn as_params<A: GuestAddress>(&self) -> Result<(A, A)> {
         let params = A::from_address(self.ptr).zip(A::from_address(self.len));
         params.with_context(|| {
-            format!("{:#x} and {} do not fit 32 bits: the guest's addresses have 64", self.ptr, self.len)
+            format!("{:#x} and {} do not fit into 32 bits: the guest's addresses have 64", self.ptr, self.len)
         })
     }
 
-    /// The memory that it lies in.
+    /// Returns the memory that contains it.
     ///
     /// # Errors
     ///
-    /// Where the sandbox was wiped since, or the store is another.
+    /// Returns an error if the sandbox was reset since, or if it belongs to another store.
     pub fn memory(&self, store: impl AsContext) -> Result<Memory> {
         let core = store.as_context().0.core();
         self.alloc.check(core, "GuestBuf")?;
         Ok(Memory::from_id(core.id(), self.alloc.memory()))
     }
 
-    /// Its bytes.
+    /// Returns its bytes.
     ///
     /// # Errors
     ///
-    /// Where the sandbox was wiped since, or the store is another.
+    /// Returns an error if the sandbox was reset since, or if it belongs to another store.
     pub fn bytes<'a, T: 'static>(&self, store: impl Into<StoreContext<'a, T>>) -> Result<&'a [u8]> {
         let core = store.into().0.core();
         let range = self.range(core)?;
@@ -157,11 +158,11 @@ impl GuestBuf {
         data.get(range).context("belljar bug: a memory has shrunk")
     }
 
-    /// Its bytes, to be written.
+    /// Returns its bytes, for writing.
     ///
     /// # Errors
     ///
-    /// As [`GuestBuf::bytes`].
+    /// Returns an error as [`GuestBuf::bytes`] does.
     pub fn bytes_mut<'a, T: 'static>(
         &self,
         store: impl Into<StoreContextMut<'a, T>>,
@@ -177,39 +178,41 @@ impl GuestBuf {
     fn range(&self, core: &StoreCore) -> Result<Range<usize>> {
         self.alloc.check(core, "GuestBuf")?;
         if self.is_empty() {
-            // Where it lies means nothing.
+            // The address of an empty buffer is meaningless.
             return Ok(0..0);
         }
         Ok(self.ptr as usize..(self.ptr + self.len) as usize)
     }
 
-    /// Copies bytes into it. `offset` is from its beginning.
+    /// Copies bytes into it, starting at byte `offset`.
     ///
     /// # Errors
     ///
-    /// As [`GuestBuf::bytes`]; and where they do not fit, as a [`MemoryAccessError`]: nothing is copied then.
+    /// Returns an error as [`GuestBuf::bytes`] does. Returns a [`MemoryAccessError`], and copies nothing, if the bytes
+    /// do not fit.
     pub fn write(&self, mut store: impl AsContextMut, offset: usize, bytes: &[u8]) -> Result<()> {
         let range = self.part(offset, bytes.len())?;
         self.bytes_mut(&mut store)?[range].copy_from_slice(bytes);
         Ok(())
     }
 
-    /// Copies bytes out of it. `offset` is from its beginning.
+    /// Copies bytes out of it, starting at byte `offset`.
     ///
     /// # Errors
     ///
-    /// As [`GuestBuf::write`].
+    /// Returns an error as [`GuestBuf::write`] does.
     pub fn read(&self, store: impl AsContext, offset: usize, bytes: &mut [u8]) -> Result<()> {
         let range = self.part(offset, bytes.len())?;
         bytes.copy_from_slice(&self.bytes(&store)?[range]);
         Ok(())
     }
 
-    /// Copies values into it, from byte `offset` on. They lie in it as in the host, little-endian.
+    /// Copies values into it, starting at byte `offset`. They have the same representation as in the host,
+    /// little-endian.
     ///
     /// # Errors
     ///
-    /// As [`GuestBuf::write`].
+    /// Returns an error as [`GuestBuf::write`] does.
     pub fn write_slice<V: IntoBytes + Immutable>(
         &self,
         store: impl AsContextMut,
@@ -219,11 +222,11 @@ impl GuestBuf {
         self.write(store, offset, values.as_bytes())
     }
 
-    /// Copies values out of it, from byte `offset` on.
+    /// Copies values out of it, starting at byte `offset`.
     ///
     /// # Errors
     ///
-    /// As [`GuestBuf::write`].
+    /// Returns an error as [`GuestBuf::write`] does.
     pub fn read_slice<V: FromBytes + IntoBytes>(
         &self,
         store: impl AsContext,
@@ -233,16 +236,16 @@ impl GuestBuf {
         self.read(store, offset, values.as_mut_bytes())
     }
 
-    /// All of it, as values of a type.
+    /// Returns all of its contents as values of a type.
     ///
     /// # Errors
     ///
-    /// As [`GuestBuf::bytes`]; and where its length is no multiple of the type's size.
+    /// Returns an error as [`GuestBuf::bytes`] does, or if its length is not a multiple of the type's size.
     pub fn to_vec<V: FromBytes>(&self, store: impl AsContext) -> Result<Vec<V>> {
         let size = size_of::<V>();
         ensure!(
             size != 0 && self.len().is_multiple_of(size),
-            "a buffer of {} bytes does not divide into values of {size}",
+            "a buffer of {} bytes cannot be divided into values of {size}",
             self.len
         );
         let values = self.bytes(&store)?.chunks_exact(size).map(V::read_from_bytes);
@@ -254,12 +257,12 @@ impl GuestBuf {
         Ok(offset..end.ok_or(MemoryAccessError::new_in_buffer(offset, length, self.len()))?)
     }
 
-    /// Gives it back to the guest's allocator.
+    /// Frees it with the guest's allocator.
     ///
     /// # Errors
     ///
-    /// Where the guest's function does not return: it is not called again for this buffer. Where the sandbox was wiped since, or
-    /// the store is another.
+    /// Returns an error if the guest's function does not return; it is not called again for this buffer. Also returns
+    /// an error if the sandbox was reset since, or if it belongs to another store.
     pub fn free(mut self, mut store: impl AsContextMut) -> Result<()> {
         let mut store = store.as_context_mut();
         self.alloc.check(store.0.core(), "GuestBuf")?;
@@ -267,18 +270,20 @@ impl GuestBuf {
         self.alloc.free(&mut store, self.held)
     }
 
-    /// Makes it the guest's, which is expected to free it. Returns address and length, for the guest to be told.
+    /// Transfers ownership to the guest, which must free it. Returns the address and the length, to be passed to the
+    /// guest.
     ///
     /// # Errors
     ///
-    /// Where they do not fit the integers; where the sandbox was wiped since, or the store is another; where the guest could not free
-    /// it, as its allocator knows no alignments and gave a larger range for one.
+    /// Returns an error if they do not fit the integer type, if the sandbox was reset since, if it belongs to another
+    /// store, or if the guest could not free it, because its allocator takes no alignment and returned a larger range
+    /// to satisfy one.
     pub fn give_to_guest<A: GuestAddress>(mut self, mut store: impl AsContextMut) -> Result<(A, A)> {
         let core = store.as_context_mut().0.core_mut();
         self.alloc.check(core, "GuestBuf")?;
         ensure!(
             self.ptr == self.held.base,
-            "the buffer begins within what the guest allocated, for the sake of its alignment: the guest could not free it"
+            "the buffer does not begin where the guest's allocation begins, because of its alignment: the guest could not free it"
         );
         let params = self.as_params()?;
         self.is_owed = false;
@@ -286,7 +291,7 @@ impl GuestBuf {
         Ok(params)
     }
 
-    /// The allocator that it came from.
+    /// Returns the allocator that it came from.
     pub fn allocator(&self) -> GuestAlloc {
         GuestAlloc::from_inner(&self.alloc)
     }

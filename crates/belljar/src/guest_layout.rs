@@ -1,7 +1,8 @@
-//! How a linker divided a guest's memory: stack, static data, heap, as far as the module tells.
+//! The linker's layout of a guest's memory: stack, static data and heap, as far as the module reveals it.
 //!
-//! In: an instance and one of its memories. Out: a [`GuestLayout`], from the globals that linkers leave behind (by the names of
-//! exports and of the name section) and from data segments. Never: what the guest's allocator does with the heap.
+//! In: an instance and one of its memories. Out: a [`GuestLayout`], derived from the globals that linkers emit (by the
+//! names of exports and of the name section) and from data segments. Never: what the guest's allocator does with the
+//! heap.
 //!
 //! ```text
 //!   stack first                              data first
@@ -19,25 +20,25 @@ use belljar_vm::{StoreCore, Value};
 use std::fmt;
 use std::ops::Range;
 
-/// How a memory was divided.
+/// The layout of a memory.
 #[derive(Debug, Default)]
 pub(crate) struct GuestLayout {
     pub(crate) stack: Option<GuestStack>,
     /// By ascending start.
     data: Vec<Segment>,
-    /// Where static data ends, zeroed data included, and who says so.
+    /// The end of static data, including zeroed data, and the source of this information.
     data_end: Option<(u64, &'static str)>,
     heap_base: Option<u64>,
 }
 
-/// A guest's stack in its memory. It grows down.
+/// A guest's stack in its memory. It grows downwards.
 #[derive(Clone, Debug)]
 pub(crate) struct GuestStack {
-    /// Where it is.
+    /// Its addresses.
     pub(crate) range: Range<u64>,
-    /// Whether the start of the range is certain: zeroed data may lie below a stack that was put behind the data.
+    /// Whether the start of the range is certain: zeroed data may lie below a stack that follows the data.
     is_start_certain: bool,
-    /// Whether the global is called `__stack_pointer`, and not only looks like it.
+    /// Whether the global is named `__stack_pointer`, or only looks like it.
     is_named: bool,
     /// The stack pointer's number in the store.
     pointer: usize,
@@ -51,22 +52,22 @@ struct Segment {
     index: Option<u32>,
 }
 
-/// What a linker put somewhere.
+/// What the linker put at an address.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) enum Place {
+pub(crate) enum LayoutRegion {
     /// The guest's stack.
     Stack { start: u64, end: u64, is_start_certain: bool, is_named: bool },
     /// A data segment.
     Data { start: u64, end: u64, segment: Option<u32> },
-    /// Static data without contents in the module.
+    /// Static data that is zeroed, and has no contents in the module.
     Zeroed { end: u64, why: &'static str },
     /// The heap.
     Heap { base: u64 },
-    /// Nobody says what.
+    /// Unknown.
     Unknown,
 }
 
-impl fmt::Display for Place {
+impl fmt::Display for LayoutRegion {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match *self {
             Self::Stack { start, end, is_start_certain, is_named } => {
@@ -82,12 +83,12 @@ impl fmt::Display for Place {
                 write!(f, "the guest's static data: data segments within {start:#x}..{end:#x}")
             }
             Self::Zeroed { end, why } => {
-                write!(f, "the guest's static data, zeroed at first: it ends at {end:#x}, as {why} says")
+                write!(f, "the guest's static data, initially zero: it ends at {end:#x}, according to {why}")
             }
             Self::Heap { base } => {
                 write!(
                     f,
-                    "the guest's heap, which begins at {base:#x}, and nothing that was allocated for the host"
+                    "the guest's heap, which begins at {base:#x}, and not memory that was allocated for the host"
                 )
             }
             Self::Unknown => f.write_str("memory of the guest that it has not handed out"),
@@ -95,12 +96,12 @@ impl fmt::Display for Place {
     }
 }
 
-/// Guesses that are no addresses of a stack: the lowest that a linker puts its top at, and what that is a multiple of.
+/// Bounds for guessing a stack: the lowest address of its top that linkers choose, and its alignment.
 const LOWEST_STACK: u64 = 1024;
 const STACK_ALIGNMENT: u64 = 16;
 
 impl GuestLayout {
-    /// The layouts of a memory that the modules of a store's instances tell of.
+    /// Returns the layouts of a memory according to the modules of the store's instances.
     pub(crate) fn of_memory(core: &StoreCore, memory: usize) -> Vec<Self> {
         let mut layouts = Vec::new();
         for id in (0..core.instance_count()).map(InstanceId::new) {
@@ -115,7 +116,7 @@ impl GuestLayout {
     fn of(core: &StoreCore, id: InstanceId, memory: MemoryIndex) -> Self {
         let module = core.instance_module(id).module();
         let data = segments(core, id, memory);
-        // Linkers lay out one memory.
+        // Linkers lay out only the first memory.
         if memory != MemoryIndex::new(0) {
             return Self { data, ..Self::default() };
         }
@@ -149,26 +150,26 @@ impl GuestLayout {
         (start < end).then_some(GuestStack { range: start..end, is_start_certain, is_named, pointer })
     }
 
-    /// What lies at an address.
-    pub(crate) fn place_at(&self, address: u64) -> Place {
+    /// Returns what lies at an address.
+    pub(crate) fn region_at(&self, address: u64) -> LayoutRegion {
         if let Some(segment) = self.data.iter().find(|s| (s.start..s.end).contains(&address)) {
-            return Place::Data { start: segment.start, end: segment.end, segment: segment.index };
+            return LayoutRegion::Data { start: segment.start, end: segment.end, segment: segment.index };
         }
         if let Some(stack) = self.stack.as_ref().filter(|stack| stack.range.contains(&address)) {
             let GuestStack { range: Range { start, end }, is_start_certain, is_named, .. } = *stack;
-            return Place::Stack { start, end, is_start_certain, is_named };
+            return LayoutRegion::Stack { start, end, is_start_certain, is_named };
         }
         match (self.data_end, self.heap_base) {
-            (_, Some(base)) if address >= base => Place::Heap { base },
-            (Some((end, why)), _) if address < end => Place::Zeroed { end, why },
-            _ => Place::Unknown,
+            (_, Some(base)) if address >= base => LayoutRegion::Heap { base },
+            (Some((end, why)), _) if address < end => LayoutRegion::Zeroed { end, why },
+            _ => LayoutRegion::Unknown,
         }
     }
 }
 
 impl GuestStack {
-    /// What of the stack nothing lives in, as it lies below the stack pointer; `None` where that is not certain. Guests that switch
-    /// stacks have their pointer elsewhere meanwhile.
+    /// Returns the unused part of the stack, below the stack pointer; `None` if it is not certain. Guests that switch
+    /// stacks may have their stack pointer elsewhere.
     pub(crate) fn dead_part(&self, core: &StoreCore) -> Option<Range<u64>> {
         let pointer = number(core.global_get(self.pointer))?;
         let is_certain = self.is_named && self.is_start_certain;
@@ -177,14 +178,14 @@ impl GuestStack {
     }
 }
 
-/// The stack pointer of an instance of a module that was linked: where it began, and where it is.
+/// Returns the initial and the current stack pointer of an instance of a linked module.
 pub(crate) fn stack_pointer_now(core: &StoreCore, id: InstanceId) -> Option<(u64, u64)> {
     let (global, start, _) = stack_pointer(core, id)?;
     Some((start, number(core.global_get(core.instance_globals(id)[global.index()] as usize))?))
 }
 
-/// The stack pointer of a module: its index, its value at first, and whether it is called so. Linkers make it the first global of
-/// the module, and nothing else that is mutable starts with such an address.
+/// Returns the stack pointer of a module: its index, its initial value, and whether it has the usual name. Linkers make
+/// it the first global of the module, and no other mutable global starts with such an address.
 fn stack_pointer(core: &StoreCore, id: InstanceId) -> Option<(GlobalIndex, u64, bool)> {
     let module = core.instance_module(id).module();
     if let Some((global, address)) = symbol(core, id, module, "__stack_pointer") {
@@ -199,7 +200,7 @@ fn stack_pointer(core: &StoreCore, id: InstanceId) -> Option<(GlobalIndex, u64, 
     looks_like_it.then_some((first, address, false))
 }
 
-/// A global that a linker left behind, and its value at first.
+/// Returns a global that the linker emitted, and its initial value.
 fn symbol(core: &StoreCore, id: InstanceId, module: &Module, name: &str) -> Option<(GlobalIndex, u64)> {
     let exported = module.export(name).and_then(|export| match export.entity {
         EntityIndex::Global(global) => Some(global),
@@ -213,7 +214,7 @@ fn symbol(core: &StoreCore, id: InstanceId, module: &Module, name: &str) -> Opti
     Some((global, evaluate(core, id, module.global_init(global))?))
 }
 
-/// The contents that a module's active segments give a memory.
+/// Returns the contents that a module's active segments give a memory.
 fn segments(core: &StoreCore, id: InstanceId, memory: MemoryIndex) -> Vec<Segment> {
     let module = core.instance_module(id).module();
     let mut segments: Vec<Segment> = Vec::new();
@@ -223,7 +224,7 @@ fn segments(core: &StoreCore, id: InstanceId, memory: MemoryIndex) -> Vec<Segmen
             segments.push(Segment { start, end, index: Some(data.index.0) });
         }
     }
-    // Of a module that was compiled before, only the pages are known that its segments make.
+    // For a module that was compiled earlier, only the pages that its segments produce are known.
     if segments.is_empty()
         && let Some(images) = module.known_images()
     {
@@ -238,12 +239,12 @@ fn segments(core: &StoreCore, id: InstanceId, memory: MemoryIndex) -> Vec<Segmen
     segments
 }
 
-/// The value of a constant expression over integers.
+/// Returns the value of a constant expression over integers.
 fn evaluate(core: &StoreCore, id: InstanceId, expr: &ConstExpr) -> Option<u64> {
     if let Some(value) = expr.as_number() {
         return Some(value);
     }
-    // Position-independent code adds a constant to `__memory_base`, and nothing else is worth following.
+    // Position-independent code adds a constant to `__memory_base`; other operations do not matter.
     let mut stack: Vec<u64> = Vec::new();
     for op in expr.ops() {
         let value = match *op {
@@ -266,7 +267,7 @@ fn evaluate(core: &StoreCore, id: InstanceId, expr: &ConstExpr) -> Option<u64> {
     stack.pop()
 }
 
-/// An address in a global.
+/// Returns the address in a global.
 fn number(value: Value) -> Option<u64> {
     match value {
         Value::I32(value) => Some(u64::from(value.cast_unsigned())),

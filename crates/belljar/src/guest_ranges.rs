@@ -1,7 +1,7 @@
-//! What of a store's memories is the host's to write: ranges that guests have handed out.
+//! Which ranges of a store's memories the host may write to: those that guests have handed out.
 //!
-//! In: allocations of a guest's that the host owns, and ranges that the embedder declares. Out: whether ranges overlap, and what of
-//! a write nobody has handed out. Kept with the store; once that has gone back, nothing of before counts.
+//! In: allocations that the host owns, and ranges that the embedder declares. Out: whether ranges overlap, and which
+//! part of a write was not handed out. They are kept with the store, and a reset clears them.
 
 use crate::free_queue::FreeQueue;
 use crate::guest_layout::GuestLayout;
@@ -14,7 +14,7 @@ use std::sync::Arc;
 /// The ranges of all memories of a store.
 pub(crate) struct GuestRanges {
     store: StoreId,
-    /// Whether host writes are held against them.
+    /// Whether host writes are checked against them.
     checks: bool,
     memories: BTreeMap<usize, MemoryRanges>,
 }
@@ -22,30 +22,30 @@ pub(crate) struct GuestRanges {
 /// The ranges of one memory.
 #[derive(Default)]
 pub(crate) struct MemoryRanges {
-    /// Allocations that the host owns, which never overlap: start, and end.
+    /// Allocations that the host owns, which never overlap: start and end.
     owned: BTreeMap<u64, u64>,
-    /// Ranges that the embedder declared, none of which touch: start, and end.
+    /// Ranges that the embedder declared, none of which touch: start and end.
     declared: BTreeMap<u64, u64>,
-    /// The queues of the allocators that the host has found: an allocator that is found again shares its queue.
+    /// The queues of the allocators that the host has found: finding an allocator again returns the same queue.
     free_queues: Vec<(AllocatorKey, Arc<FreeQueue>)>,
-    /// The memory's layouts, and how many instances the store had then.
+    /// The memory's layouts, and how many instances the store had when they were determined.
     layouts: Option<(usize, Arc<[GuestLayout]>)>,
 }
 
 impl GuestRanges {
-    /// From now on host writes to the store's memories are checked.
+    /// Turns on checks of host writes to the store's memories.
     pub(crate) fn check_writes(core: &mut StoreCore) {
         Self::of_mut(core).checks = true;
     }
 
-    /// Whether host writes are checked.
+    /// Returns whether host writes are checked.
     #[inline]
     pub(crate) fn are_checked(core: &StoreCore) -> bool {
         let is_checked = |ranges: &Self| ranges.checks;
         core.extension().is_some_and(|extension| extension.downcast_ref().is_some_and(is_checked))
     }
 
-    /// The ranges of a memory.
+    /// Returns the ranges of a memory.
     pub(crate) fn of_memory(core: &mut StoreCore, memory: usize) -> &mut MemoryRanges {
         Self::of_mut(core).memories.entry(memory).or_default()
     }
@@ -59,7 +59,7 @@ impl GuestRanges {
         let ranges = extension.as_mut().and_then(|extension| extension.downcast_mut::<Self>());
         let ranges = ranges.expect("what was just put there");
         if ranges.store != store {
-            // It has gone back since.
+            // The store was reset since.
             ranges.store = store;
             ranges.memories.clear();
         }
@@ -67,11 +67,11 @@ impl GuestRanges {
     }
 }
 
-/// The functions of an allocator: the one that allocates, and the one that frees.
+/// The functions of an allocator: the allocating one, and the freeing one.
 pub(crate) type AllocatorKey = (FuncRefId, Option<FuncRefId>);
 
 impl MemoryRanges {
-    /// The queue of an allocator of this memory.
+    /// Returns the queue of an allocator of this memory.
     pub(crate) fn free_queue(&mut self, allocator: AllocatorKey) -> Arc<FreeQueue> {
         if let Some((_, queue)) = self.free_queues.iter().find(|(known, _)| *known == allocator) {
             return queue.clone();
@@ -81,28 +81,28 @@ impl MemoryRanges {
         queue
     }
 
-    /// The allocation of the host's that overlaps a range, if there is one.
+    /// Returns the allocation of the host that overlaps a range, if there is one.
     pub(crate) fn overlapping(&self, range: &Range<u64>) -> Option<Range<u64>> {
         let (start, end) = self.owned.range(..range.end).next_back()?;
         (*end > range.start).then_some(*start..*end)
     }
 
-    /// Notes an allocation that overlaps no other.
+    /// Records an allocation, which overlaps no other.
     pub(crate) fn own(&mut self, range: Range<u64>) {
         self.owned.insert(range.start, range.end);
     }
 
-    /// Notes that the host has given an allocation back.
+    /// Removes an allocation that the host has freed.
     pub(crate) fn disown(&mut self, range: &Range<u64>) {
         self.owned.remove(&range.start);
     }
 
-    /// Notes that the guest expects the host to write to a range.
+    /// Records that the guest expects the host to write to a range.
     pub(crate) fn declare(&mut self, mut range: Range<u64>) {
         if range.is_empty() {
             return;
         }
-        // With all that it overlaps or touches it becomes one.
+        // It is merged with all ranges that it overlaps or touches.
         while let Some((&start, &end)) = self.declared.range(..=range.end).next_back()
             && end >= range.start
         {
@@ -112,7 +112,7 @@ impl MemoryRanges {
         self.declared.insert(range.start, range.end);
     }
 
-    /// Takes that back.
+    /// Removes a range from the declared ones.
     pub(crate) fn undeclare(&mut self, range: &Range<u64>) {
         while let Some((&start, &end)) = self.declared.range(..range.end).next_back()
             && end > range.start
@@ -127,7 +127,7 @@ impl MemoryRanges {
         }
     }
 
-    /// The first address of a range that nobody has handed out.
+    /// Returns the first address of a range that was not handed out.
     pub(crate) fn first_foreign(&self, range: &Range<u64>) -> Option<u64> {
         let mut at = range.start;
         while at < range.end {
@@ -140,13 +140,13 @@ impl MemoryRanges {
         None
     }
 
-    /// What a memory's layouts are, once they have been found.
+    /// Returns the memory's layouts, if they were determined for this number of instances.
     pub(crate) fn known_layouts(&self, instances: usize) -> Option<Arc<[GuestLayout]>> {
         let (count, layouts) = self.layouts.as_ref()?;
         (*count == instances).then(|| layouts.clone())
     }
 
-    /// Keeps them while the store has so many instances.
+    /// Keeps the layouts while the store has this number of instances.
     pub(crate) fn keep_layouts(&mut self, instances: usize, layouts: &Arc<[GuestLayout]>) {
         self.layouts = Some((instances, layouts.clone()));
     }

@@ -1,7 +1,6 @@
-//! What a module was made for, from the names of what it imports and nobody provides.
+//! Guesses what environment a module was built for, from the names of its missing imports.
 
-/// Names in a module that tell what made it and which host it was made for: that is what somebody wants to know whose module's
-/// imports are missing.
+/// The names in a module that reveal which toolchain built it and for which host, to explain missing imports.
 ///
 /// ```
 /// use belljar::{ImportClue, ImportClues};
@@ -11,29 +10,29 @@
 /// ```
 #[derive(Clone, Debug, Default)]
 pub struct ImportClues<'a> {
-    /// The imports that are missing.
+    /// The missing imports.
     pub missing: Vec<ImportClue<'a>>,
     /// The names of the module's custom sections.
     pub custom_sections: Vec<&'a str>,
 }
 
-/// An import that is missing.
+/// A missing import.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct ImportClue<'a> {
-    /// Its first name.
+    /// The module name.
     pub module: &'a str,
-    /// Its second name.
+    /// The field name.
     pub name: &'a str,
-    /// How many parameters and results it has, if it is a function.
+    /// The number of parameters and of results, if it is a function.
     pub arity: Option<(usize, usize)>,
 }
 
-/// A kind of modules, by what shows that one is of it.
+/// A kind of module: how to recognize it, and the hint.
 type Kind = (fn(&ImportClues<'_>) -> bool, &'static str);
 
-const SIDE_MODULE: &str = "this is a side module, which a program loads while it runs (dynamic linking): it is no program by itself";
+const SIDE_MODULE: &str = "this is a side module, which a program loads while it runs (dynamic linking): it is not a program by itself";
 
-/// What is told of each kind. The first that fits is told: those come first whose marks nothing else has.
+/// All kinds. The first that matches gives the hint, so the kinds with the most specific marks come first.
 const KINDS: &[Kind] = &[
     (
         |clues| {
@@ -42,15 +41,15 @@ const KINDS: &[Kind] = &[
         },
         "this is an object file, a part of a program: link it with wasm-ld",
     ),
-    // Those that load others have a `GOT` as well, but their own place.
+    // Main modules of dynamic linking have a `GOT` as well, but define `__memory_base` themselves.
     (|clues| clues.any(|i| i.module == "env" && i.name == "__memory_base"), SIDE_MODULE),
     (
         |clues| clues.any(|i| i.module.is_empty() && i.name == "$imports"),
-        "wit-component made this to join the modules of a component: it is no program by itself",
+        "wit-component made this to join the modules of a component: it is not a program by itself",
     ),
     (
         |clues| clues.any(|i| i.module == "webcil"),
-        "this is a .NET assembly in a wrapper (Webcil), which the .NET runtime loads: it is no program by itself",
+        "this is a .NET assembly in a wrapper (Webcil), which the .NET runtime loads: it is not a program by itself",
     ),
     (
         |clues| clues.any(|i| i.module == "dart2wasm" || i.module.starts_with("dart2wasm.")),
@@ -71,7 +70,7 @@ const KINDS: &[Kind] = &[
     ),
     (
         |clues| clues.any(|i| i.name.starts_with("napi_") || i.module == "emnapi"),
-        "this is an addon for Node.js (Node-API, as napi-rs and emnapi build them): it is no program by itself",
+        "this is an addon for Node.js (Node-API, as napi-rs and emnapi build them): it is not a program by itself",
     ),
     (is_of_emscripten, "this was made by Emscripten and needs its JavaScript: build with -sSTANDALONE_WASM"),
     (|clues| clues.any(|i| i.module == "GOT.mem" || i.module == "GOT.func"), SIDE_MODULE),
@@ -95,8 +94,8 @@ const KINDS: &[Kind] = &[
 ];
 
 impl ImportClues<'_> {
-    /// What the module was made for, and what to build in its place, as a sentence without its period. `None` if the names tell
-    /// nothing.
+    /// Returns what the module was built for, and what to build instead, as a sentence without its period. Returns
+    /// `None` if the names reveal nothing.
     pub fn hint(&self) -> Option<&'static str> {
         KINDS.iter().find(|(fits, _)| fits(self)).map(|(_, hint)| *hint)
     }
@@ -110,15 +109,15 @@ impl ImportClues<'_> {
     }
 }
 
-/// TinyGo has names of its own beside those of Go; its older releases import them from `env`.
+/// TinyGo uses names of its own beside those of Go; its older releases import them from `env`.
 fn is_of_tinygo(clues: &ImportClues<'_>) -> bool {
     let own = ["runtime.ticks", "runtime.sleepTicks", "syscall/js.finalizeRef"];
     let of_go = clues.any(|i| i.name == "runtime.wasmExit");
     !of_go && clues.any(|i| matches!(i.module, "gojs" | "env") && own.contains(&i.name))
 }
 
-/// The names of the glue's functions tell, whatever module they are imported from: that is `wbg`, `./NAME_bg.js`, or a placeholder
-/// where wasm-bindgen has not been run yet.
+/// The names of the glue functions identify wasm-bindgen. The module that they are imported from varies: `wbg`,
+/// `./NAME_bg.js`, or a placeholder if wasm-bindgen has not been run yet.
 fn is_of_wasm_bindgen(clues: &ImportClues<'_>) -> bool {
     clues.any(|i| {
         i.module == "wbg"
@@ -128,7 +127,7 @@ fn is_of_wasm_bindgen(clues: &ImportClues<'_>) -> bool {
     })
 }
 
-/// Emscripten's runtime, or the same with its names made as short as they can be.
+/// Recognizes Emscripten's runtime, also with minified names.
 fn is_of_emscripten(clues: &ImportClues<'_>) -> bool {
     const STARTS: &[&str] = &["emscripten_", "__syscall_", "_embind_", "_emval_", "__asyncjs__"];
     let is_of_runtime = |name: &str| {
@@ -142,7 +141,7 @@ fn is_of_emscripten(clues: &ImportClues<'_>) -> bool {
     clues.any(|i| i.module == "env" && is_of_runtime(i.name) || is_short(i))
 }
 
-/// `namespace:package/interface@version`, or a function of a world.
+/// Recognizes `namespace:package/interface@version`, and functions of a world.
 fn is_component_interface(module: &str) -> bool {
     let is_name = |name: &str| {
         name.starts_with(|c: char| c.is_ascii_alphabetic())
@@ -169,7 +168,7 @@ mod tests {
         }
     }
 
-    /// Each as a tool has made it.
+    /// Examples from each tool.
     #[test]
     fn every_toolchain_is_known_by_its_names() {
         let cases: &[(&str, &str, &str)] = &[

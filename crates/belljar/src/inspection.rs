@@ -1,4 +1,4 @@
-//! What other processes are told of an engine's stores.
+//! Reporting an engine's stores to other processes.
 
 use crate::profiler::thread_name;
 use crate::{Engine, FrameInfo, GuestState, Inspector, Profiler, Result, Stack};
@@ -16,11 +16,11 @@ use std::path::PathBuf;
 use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
-/// Lets other processes look at an engine's guests, until it is dropped: see [`Engine::serve_inspection`].
-#[must_use = "nobody can look any more once it is dropped"]
+/// Lets other processes inspect an engine's guests, until it is dropped: see [`Engine::serve_inspection`].
+#[must_use = "dropping it ends inspection"]
 pub struct Inspection {
     served: Served,
-    /// The other side holds it weakly.
+    /// The server holds a weak reference to it.
     _subject: Arc<dyn Subject>,
 }
 
@@ -31,40 +31,40 @@ impl fmt::Debug for Inspection {
 }
 
 impl Inspection {
-    /// The socket that others connect to. There is none within the first 20 ms, so that programs that have ended by then do not
-    /// pay for it.
+    /// Returns the path of the socket that other processes connect to. It is created after 20 ms, so that programs that
+    /// end before do not pay for it.
     pub fn socket(&self) -> Option<PathBuf> {
         self.served.socket()
     }
 
-    /// Lets nobody look any more, and waits until those who asked have their answers, but no longer than this: for a process that
-    /// is about to exit, perhaps because somebody killed its guests and is to be told.
+    /// Stops serving, and waits for at most `patience` until pending requests are answered: for a process that is about
+    /// to exit, perhaps because a client killed its guests and expects an answer.
     pub fn end(self, patience: Duration) {
         self.served.end(patience);
     }
 
-    /// Why there is no socket, if something went wrong with it.
+    /// Returns why there is no socket, if something went wrong with it.
     pub fn problem(&self) -> Option<String> {
         self.served.problem()
     }
 }
 
 impl Engine {
-    /// From now on other processes of this user, and root, can look at this engine's guests: `belljar ps`, `belljar stack`,
-    /// `belljar top` and `belljar profile` show them. Through a socket in the user's runtime directory; docs/watching.md says
-    /// who can reach it and what it tells.
+    /// Lets other processes of this user, and root, inspect this engine's guests: `belljar ps`, `belljar stack`,
+    /// `belljar top` and `belljar profile` show them. They connect to a socket in the user's runtime directory;
+    /// docs/watching.md describes who can reach it and what it reports.
     ///
-    /// It takes a thread, which sleeps until somebody asks. Calls of host functions take some nanoseconds longer, as their time is
-    /// noted. The engine is not kept by it.
+    /// It takes a thread, which sleeps until a client sends a request. Calls of host functions take some nanoseconds
+    /// longer, because their start times are recorded. It does not keep the engine alive.
     ///
     /// # Errors
     ///
-    /// Where no thread can be started. What goes wrong with the socket is found out later: [`Inspection::problem`].
+    /// Returns an error if no thread can be started. Problems with the socket occur later: see [`Inspection::problem`].
     pub fn serve_inspection(&self) -> Result<Inspection> {
         self.runtime().note_host_calls();
         let subject: Arc<dyn Subject> = Arc::new(Guests { engine: self.downgrade() });
         let served = serve(Arc::downgrade(&subject), Delay::default());
-        let served = served.context("could not start the thread that tells other processes of the guests")?;
+        let served = served.context("could not start the thread that serves inspection")?;
         Ok(Inspection { served, _subject: subject })
     }
 }
@@ -74,13 +74,13 @@ struct Guests {
     engine: Weak<crate::engine::Inner>,
 }
 
-/// How long the thread of a guest, or those of all, may take to answer.
+/// How long the thread of one guest, or those of all together, may take to answer.
 const PATIENCE: Duration = Duration::from_secs(2);
-/// Frames that are told unless all are wanted.
+/// How many frames are reported, unless the client asks for all.
 const FRAMES: usize = 64;
-/// Samples may be taken so often.
+/// The shortest interval between samples.
 const SHORTEST_INTERVAL: Duration = Duration::from_micros(10);
-/// How often it is found out whether somebody still waits for a profile.
+/// How often the server checks whether a client still waits for a profile.
 const STEP: Duration = Duration::from_millis(20);
 
 impl Subject for Guests {
@@ -98,7 +98,7 @@ impl Subject for Guests {
         let engine = Engine::upgrade(&self.engine).context("the engine is gone")?;
         let words: Vec<OsString> = std::env::args_os().collect();
         let title = OutsideText::new(&words.join(OsStr::new(" "))).to_string();
-        // A guest is to get on, whoever asks.
+        // The sampling interval is bounded, so that no client can stop a guest's progress.
         let profiler = Profiler::start(&engine, &title, wanted.interval.max(SHORTEST_INTERVAL))?;
         drop(engine);
         let start = Instant::now();
@@ -112,7 +112,7 @@ impl Subject for Guests {
         let Some(engine) = Engine::upgrade(&self.engine) else { return 0 };
         let Some(id) = store else { return engine.kill_all(reason) };
         let stores = engine.runtime().stores();
-        // What is meant is whose number that is now: of a sandbox, the session that is going on, and no later one.
+        // The number identifies the store that has it now: for a sandbox, the current session, and no later one.
         let of_number =
             stores.iter().map(|monitor| (monitor, monitor.store())).filter(|(_, s)| s.number() == id);
         of_number
@@ -121,7 +121,7 @@ impl Subject for Guests {
     }
 }
 
-/// What is told of a store; nothing if it has gone meanwhile.
+/// Returns the report of a store; `None` if it was dropped meanwhile.
 fn report(inspector: &Inspector, detail: Detail, timeout: Duration) -> Option<StoreReport> {
     let mut report = match inspector.capture(timeout) {
         Ok(stack) => of_stack(&stack, detail),
@@ -136,7 +136,7 @@ fn report(inspector: &Inspector, detail: Detail, timeout: Duration) -> Option<St
     report.label = inspector.label().map(|label| PrintedName(&label).to_string());
     report.age = inspector.age();
     report.memory_bytes = inspector.memory_size();
-    // If its session has ended meanwhile, this may be half of that and half of nothing.
+    // If the session has ended meanwhile, the report may be incomplete.
     (!inspector.is_over()).then_some(report)
 }
 
@@ -182,7 +182,7 @@ fn printed(name: &str) -> String {
     PrintedName(name).to_string()
 }
 
-/// A frame without what debug information knows of it.
+/// Reports a frame without its debug information.
 fn named(frame: &FrameInfo) -> FrameReport {
     let name = frame.func_name().map(printed);
     let text = name.clone().unwrap_or_else(|| format!("<wasm function {}>", frame.func_index()));

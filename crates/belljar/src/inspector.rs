@@ -1,4 +1,4 @@
-//! Looking at a running guest from another thread.
+//! Inspecting a running guest from another thread.
 
 use crate::engine::Engine;
 use crate::store::Store;
@@ -12,15 +12,15 @@ use std::io::ErrorKind;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-/// A handle to look at a store's guest while it runs. Cheap to clone; it does not keep the store.
+/// A handle to inspect a store's guest while it runs. It is cheap to clone, and does not keep the store alive.
 ///
-/// Made by [`crate::Store::inspector`]. One of a sandbox's session ends with the session: then there is nothing to be seen with it any
-/// more. The guest's code has nothing to do with it and is the same with and without: the thread
-/// that runs the guest is asked by a signal, wherever it is, walks its own stack, and goes on.
+/// [`crate::Store::inspector`] creates it. An inspector of a sandbox session is valid until the session ends. Guest
+/// code is the same with and without inspection: a signal interrupts the thread that runs the guest, whatever it is
+/// doing, and the thread walks its own stack and continues.
 #[derive(Clone)]
 pub struct Inspector {
     monitor: Arc<StoreMonitor>,
-    /// A sandbox is another store after each session, and this handle is one session's.
+    /// A sandbox gets a new store id after each session; this handle is valid for one session.
     store: StoreId,
 }
 
@@ -30,20 +30,20 @@ impl fmt::Debug for Inspector {
     }
 }
 
-/// What a guest was about when it was looked at.
+/// What a guest was doing when its stack was captured.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 #[non_exhaustive]
 pub enum GuestState {
-    /// No guest code of the store was running, or waiting for the host.
+    /// No guest code of the store was running or waiting for the host.
     Idle,
-    /// It executed guest code: the innermost frame.
+    /// The guest was executing code, in the innermost frame.
     InGuest,
-    /// It was in the host, on behalf of the innermost frame: in a function of the embedder's, or in the runtime, to grow a
-    /// memory for instance.
+    /// The guest was in the host, called by the innermost frame: in a host function, or in the runtime, for example to
+    /// grow a memory.
     InHost,
 }
 
-/// A call of the host by a guest that is on a stack.
+/// A call from a guest to the host, on a stack.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct StackHostCall {
     by: usize,
@@ -51,13 +51,14 @@ pub struct StackHostCall {
 }
 
 impl StackHostCall {
-    /// The frame that called, by its place in [`Stack::backtrace`]. The frames before it are of guests that ran in this call.
+    /// Returns the index of the calling frame in [`Stack::backtrace`]. The frames before it belong to guests that ran
+    /// during this call.
     pub fn by(&self) -> usize {
         self.by
     }
 
-    /// Module and name by which the function of the embedder's is imported: those that a [`crate::Linker`] was given, or that
-    /// the calling instruction names. `None` where neither is known, and where it is no function of the embedder's.
+    /// Returns the module and the name by which the host function is imported, as given to a [`crate::Linker`] or named
+    /// by the calling instruction. Returns `None` if neither is known, or if the guest is in the runtime.
     pub fn function(&self) -> Option<(&str, &str)> {
         match &self.callee {
             HostCallee::Function(Some(name)) => Some((&name.module, &name.name)),
@@ -65,7 +66,8 @@ impl StackHostCall {
         }
     }
 
-    /// What the runtime does for the guest, if it is no function of the embedder's: mostly an instruction's name.
+    /// Returns what the runtime does for the guest, usually the name of an instruction. Returns `None` for a host
+    /// function.
     pub fn runtime_work(&self) -> Option<&'static str> {
         match self.callee {
             HostCallee::Builtin(builtin) => Some(runtime_work(builtin)),
@@ -87,7 +89,7 @@ impl fmt::Display for StackHostCall {
     }
 }
 
-/// What the runtime does for a guest, in a few words: the instruction, where it is one's.
+/// Returns a short description of what the runtime does for the guest: the name of the instruction, if there is one.
 pub(crate) fn runtime_work(builtin: Builtin) -> &'static str {
     match builtin {
         Builtin::MemoryGrow => "memory.grow",
@@ -168,55 +170,56 @@ impl Stack {
         }
     }
 
-    /// The store's number in the process: see [`Inspector::store_id`].
+    /// Returns the store's number in the process: see [`Inspector::store_id`].
     pub fn store_id(&self) -> u64 {
         self.store
     }
 
-    /// What the store is called: see [`crate::Store::set_label`].
+    /// Returns the store's label: see [`crate::Store::set_label`].
     pub fn label(&self) -> Option<&str> {
         self.label.as_deref()
     }
 
-    /// What the guest was about.
+    /// Returns what the guest was doing.
     pub fn state(&self) -> GuestState {
         self.state
     }
 
-    /// The operating system's number of the thread that ran it; `None` if it was idle.
+    /// Returns the operating system's id of the guest's thread, or `None` if the guest was idle.
     pub fn thread_id(&self) -> Option<u32> {
         self.thread
     }
 
-    /// The call by which the guest was in the host; `None` where it was not, or was just leaving or entering.
+    /// Returns the call by which the guest was in the host, or `None` if it was not, or was just entering or leaving
+    /// the host.
     pub fn host_call(&self) -> Option<&StackHostCall> {
         self.host_calls.first().filter(|call| self.state == GuestState::InHost && call.by == 0)
     }
 
-    /// Module and name of the function of the embedder's in which the guest was: [`StackHostCall::function`] of
+    /// Returns the module and the name of the host function in which the guest was: [`StackHostCall::function`] of
     /// [`Stack::host_call`].
     pub fn host_function(&self) -> Option<(&str, &str)> {
         self.host_call()?.function()
     }
 
-    /// How long it had been in that function, to some milliseconds. Known of calls that began after somebody had asked for an
-    /// inspector of the store.
+    /// Returns how long the guest had been in the host function, with a resolution of a few milliseconds. It is known
+    /// only for calls that began after an inspector of the store was created.
     pub fn in_host_for(&self) -> Option<Duration> {
         self.in_host_for
     }
 
-    /// All calls of the host on the stack, innermost first: a host function may have called a guest again.
+    /// Returns all calls to the host on the stack, innermost first: a host function may call a guest again.
     pub fn host_calls(&self) -> &[StackHostCall] {
         &self.host_calls
     }
 
-    /// Its frames; none if it was idle.
+    /// Returns the guest's frames. There are none if it was idle.
     pub fn backtrace(&self) -> &WasmBacktrace {
         &self.backtrace
     }
 
-    /// The instance that a frame of the backtrace ran for. `None` where the store has several of its module: compiled code does
-    /// not say which it runs for.
+    /// Returns the instance of a frame of the backtrace. Returns `None` if the store has several instances of the
+    /// frame's module, because compiled code does not tell which of them it runs for.
     pub fn instance_of_frame(&self, frame: usize) -> Option<Instance> {
         self.instances.get(frame).copied().flatten()
     }
@@ -242,7 +245,7 @@ impl fmt::Display for Stack {
         let mut calls = self.host_calls.iter().peekable();
         for (i, frame) in self.backtrace.frames().iter().enumerate() {
             while let Some(call) = calls.next_if(|call| call.by <= i) {
-                // The first line has told of the innermost.
+                // The first line shows the innermost call already.
                 if i > 0 {
                     write!(f, "\n       {call}")?;
                 }
@@ -265,55 +268,56 @@ impl Inspector {
         &self.monitor
     }
 
-    /// The thread that runs the guest, by its number in the kernel; `None` if none does.
+    /// Returns the kernel's id of the thread that runs the guest, or `None` if no thread does.
     pub(crate) fn thread(&self) -> Option<i32> {
         self.of_this_store(StoreMonitor::thread_id)
     }
 
-    /// The store's number: no two stores of a process have the same, nor have two sessions of a sandbox.
+    /// Returns the store's number, which is unique in the process. Each session of a sandbox has a number of its own.
     pub fn store_id(&self) -> u64 {
         self.store.number()
     }
 
-    /// Whether the store is gone, or the session of a sandbox over that it was made in.
+    /// Returns whether the store was dropped, or the sandbox session has ended.
     pub fn is_over(&self) -> bool {
         self.monitor.is_over(self.store)
     }
 
-    /// What the store is called: see [`crate::Store::set_label`]. `None` where the session is over, too.
+    /// Returns the store's label: see [`crate::Store::set_label`]. Returns `None` if the session is over.
     pub fn label(&self) -> Option<Arc<str>> {
         self.of_this_store(StoreMonitor::label)
     }
 
-    /// Bytes of the store's linear memories and of its garbage-collected heap; 0 where the session is over.
+    /// Returns the bytes of the store's linear memories and of its garbage-collected heap, or 0 if the session is over.
     pub fn memory_size(&self) -> u64 {
         self.of_this_store(|monitor| Some(monitor.memory())).unwrap_or_default()
     }
 
-    /// How long the store has been there; of a sandbox, since it was made clean for the session. 0 where the session is over.
+    /// Returns how long the store has existed, or, for a sandbox, the time since it was reset for the session. Returns
+    /// 0 if the session is over.
     pub fn age(&self) -> Duration {
         self.of_this_store(|monitor| Some(monitor.age())).unwrap_or_default()
     }
 
-    /// Takes the guest's stack as it is now. The guest loses some microseconds.
+    /// Captures the guest's current stack. It interrupts the guest for some microseconds.
     ///
     /// # Errors
     ///
-    /// Where the store is gone or the session over, or its thread did not answer within `timeout`: it blocks signals, or has
-    /// not got to run.
+    /// Returns an error if the store was dropped or the session is over, or if its thread did not answer within
+    /// `timeout`, because it blocks signals or was not scheduled.
     pub fn capture(&self, timeout: Duration) -> Result<Stack> {
         let read = |snapshot: StackSnapshot| Stack::new(&self.monitor, self.store, &snapshot);
-        self.monitor.look(self.store, timeout, read).context("could not look at the guest")
+        self.monitor.look(self.store, timeout, read).context("could not inspect the guest")
     }
 
-    /// Asks what others know of the store; `None` where it is another one now.
+    /// Asks the store's monitor; returns `None` if the monitor belongs to another store now.
     fn of_this_store<R>(&self, ask: impl FnOnce(&StoreMonitor) -> Option<R>) -> Option<R> {
-        // ORDER: the id is the first that changes, so that what was told before this look is of this store.
+        // ORDER: the id changes first, so that an answer from before this check belongs to this store.
         ask(&self.monitor).filter(|_| self.monitor.store() == self.store)
     }
 }
 
-/// The import that a frame calls, where its module was kept with its code.
+/// Returns the import that a frame calls, if the module keeps its names with its code.
 pub(crate) fn import_called_by(frame: &FrameInfo) -> Option<belljar_vm::HostName> {
     let pc = belljar_core::WasmPc(u32::try_from(frame.module_offset()?).ok()?);
     let import = frame.wasm_module().import_called_at(pc)?;
@@ -321,8 +325,8 @@ pub(crate) fn import_called_by(frame: &FrameInfo) -> Option<belljar_vm::HostName
 }
 
 impl<T: 'static> Store<T> {
-    /// A handle for other threads, to look at the store's guest while it runs. In a session of a sandbox it is the session's, and sees
-    /// nothing of those that follow.
+    /// Returns a handle with which other threads can inspect the store's guest while it runs. In a sandbox session, it
+    /// is valid for this session only.
     ///
     /// ```
     /// use belljar::{Engine, GuestState, Instance, Module, Store};
@@ -358,13 +362,14 @@ impl<T: 'static> Store<T> {
 }
 
 impl Engine {
-    /// Handles to look at its stores, the oldest first.
+    /// Returns inspectors of the engine's stores, the oldest store first.
     pub fn inspectors(&self) -> Vec<Inspector> {
         self.runtime().stores().into_iter().map(Inspector::of).collect()
     }
 
-    /// The stacks of its stores whose guests are running, or waiting for the host; those of stores that began first come first.
-    /// A store whose thread does not answer within `timeout`, all stores together, is told of by an error.
+    /// Captures the stacks of all stores of the engine whose guests are running or waiting for the host, the oldest
+    /// store first. A store whose thread does not answer within `timeout`, which is for all stores together, is
+    /// reported as an error.
     ///
     /// ```
     /// # use belljar::Engine;
@@ -382,7 +387,7 @@ impl Engine {
         let left = || end.saturating_duration_since(Instant::now());
         let running = self.inspectors().into_iter().filter(|inspector| inspector.thread().is_some());
         let stacks = running.map(|inspector| inspector.capture(left()));
-        // It has come back, or is gone, since.
+        // The store has become idle or was dropped since.
         let is_over = |stack: &Result<Stack>| match stack {
             Ok(stack) => stack.state() == GuestState::Idle,
             Err(error) => {

@@ -1,11 +1,11 @@
-//! Instances: modules with their imports, in a store.
+//! Instances of modules.
 
 use crate::Store;
 use crate::context::check_store;
 use belljar_core::InstanceId;
 use belljar_vm::{StoreCore, StoreId};
 
-/// An instance of a store.
+/// An instance of a module, in a store.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Instance {
     store: StoreId,
@@ -13,7 +13,7 @@ pub struct Instance {
 }
 
 impl Instance {
-    /// Its number in the store.
+    /// Returns the instance's number in its store.
     pub(crate) fn number(self) -> u32 {
         self.id.0
     }
@@ -26,14 +26,14 @@ impl Instance {
         Self { store, id }
     }
 
-    /// Holds it against the store that it is used with. A session whose store was replaced hands out numbers of instances that its
-    /// new one may not have.
+    /// Panics if the instance does not belong to the store. If an embedder replaces the store of a session, the session
+    /// returns instance numbers that the new store may not have.
     #[track_caller]
     pub(crate) fn check(self, core: &StoreCore) {
         check_store(self.store, core, "Instance");
         assert!(
             self.id.index() < core.instance_count(),
-            "the store has no such instance: it was put in the place of another store"
+            "the store has no such instance: it replaced the instance's store"
         );
     }
 }

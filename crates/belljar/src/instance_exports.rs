@@ -9,7 +9,7 @@ use anyhow::Context;
 use belljar_core::OutsideText;
 
 impl Instance {
-    /// The module it was made from exports these.
+    /// Returns the instance's exports, in the order of the module.
     pub fn exports<'a, T: 'static>(
         &self,
         store: impl Into<StoreContext<'a, T>>,
@@ -24,27 +24,27 @@ impl Instance {
         })
     }
 
-    /// An export by name.
+    /// Returns an export by name.
     ///
     /// # Panics
     ///
-    /// If the instance belongs to another store, as all methods here.
+    /// Panics if the instance belongs to another store, as do all methods here.
     pub fn get_export(&self, mut store: impl AsContextMut, name: &str) -> Option<Extern> {
         let core = store.as_context_mut().0.core();
         self.check(core);
         Some(Extern::from_entity(core, core.instance_export(self.id(), name)?))
     }
 
-    /// An exported function; `None` where there is none of this name.
+    /// Returns an exported function, or `None` if there is no function of this name.
     pub fn get_func(&self, store: impl AsContextMut, name: &str) -> Option<Func> {
         self.get_export(store, name)?.into_func()
     }
 
-    /// An exported function with Rust types.
+    /// Returns an exported function with Rust types.
     ///
     /// # Errors
     ///
-    /// Where no function of this name is exported, or its type is another.
+    /// Returns an error if no function of this name is exported, or if its type does not match.
     pub fn get_typed_func<Params: WasmParams, Results: WasmResults>(
         &self,
         mut store: impl AsContextMut,
@@ -53,32 +53,32 @@ impl Instance {
         let mut store = store.as_context_mut();
         let export = self.get_export(&mut store, name);
         let name = OutsideText::new(name);
-        let export = export.with_context(|| format!("the instance exports nothing named `{name}`"))?;
+        let export = export.with_context(|| format!("the instance has no export named `{name}`"))?;
         let func = export.into_func().with_context(|| format!("the export `{name}` is not a function"))?;
-        func.typed(&store).with_context(|| format!("the exported function `{name}` has another type"))
+        func.typed(&store).with_context(|| format!("the exported function `{name}` has a different type"))
     }
 
-    /// An exported memory; `None` where there is none of this name.
+    /// Returns an exported memory, or `None` if there is no memory of this name.
     pub fn get_memory(&self, store: impl AsContextMut, name: &str) -> Option<Memory> {
         self.get_export(store, name)?.into_memory()
     }
 
-    /// An exported memory that other stores may use as well; `None` where there is none of this name.
+    /// Returns an exported shared memory, or `None` if there is no shared memory of this name.
     pub fn get_shared_memory(&self, store: impl AsContextMut, name: &str) -> Option<SharedMemory> {
         self.get_export(store, name)?.into_shared_memory()
     }
 
-    /// An exported table; `None` where there is none of this name.
+    /// Returns an exported table, or `None` if there is no table of this name.
     pub fn get_table(&self, store: impl AsContextMut, name: &str) -> Option<Table> {
         self.get_export(store, name)?.into_table()
     }
 
-    /// An exported global; `None` where there is none of this name.
+    /// Returns an exported global, or `None` if there is no global of this name.
     pub fn get_global(&self, store: impl AsContextMut, name: &str) -> Option<Global> {
         self.get_export(store, name)?.into_global()
     }
 
-    /// An exported tag; `None` where there is none of this name.
+    /// Returns an exported tag, or `None` if there is no tag of this name.
     pub fn get_tag(&self, store: impl AsContextMut, name: &str) -> Option<Tag> {
         self.get_export(store, name)?.into_tag()
     }

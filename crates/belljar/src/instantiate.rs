@@ -1,4 +1,4 @@
-//! Instantiating modules.
+//! Instantiation of modules.
 
 use crate::definition::Definition;
 use crate::instance::Instance;
@@ -8,7 +8,7 @@ use belljar_vm::{Checkpoint, Exit, ImportValue, NeedsChecks, StoreCore, StoreInn
 use smallvec::SmallVec;
 use std::sync::Arc;
 
-/// A module whose imports a [`crate::Linker`] has found and checked: instantiation needs no names.
+/// A module whose imports a [`crate::Linker`] has resolved and checked, so that instantiation needs no lookup by name.
 pub struct InstancePre<T: 'static> {
     pub(crate) module: Module,
     pub(crate) items: Arc<[Definition]>,
@@ -28,20 +28,20 @@ impl<T: 'static> std::fmt::Debug for InstancePre<T> {
 }
 
 impl<T: 'static> InstancePre<T> {
-    /// The module.
+    /// Returns the module.
     pub fn module(&self) -> &Module {
         &self.module
     }
 
-    /// Makes an instance and runs its start function.
+    /// Creates an instance and runs its start function.
     ///
     /// # Errors
     ///
-    /// As [`Instance::new`].
+    /// Returns an error as [`Instance::new`] does.
     ///
     /// # Panics
     ///
-    /// If an import was defined with something of another store.
+    /// Panics if an import is defined as an item of another store.
     pub fn instantiate(&self, mut store: impl AsContextMut<Data = T>) -> Result<Instance> {
         let store = store.as_context_mut();
         instantiate(store.0, &self.module, &self.imports(store.0.core()))
@@ -58,7 +58,7 @@ impl<T: 'static> InstancePre<T> {
         self.items.iter().map(import).collect()
     }
 
-    /// Makes an instance whose values are to be adopted. Nothing runs.
+    /// Creates an instance that will adopt the values of a checkpoint. Runs no code.
     pub(crate) fn link_only(&self, store: &mut Store<T>, like: &Checkpoint) -> Result<Instance> {
         let store = store.as_context_mut();
         let imports = self.imports(store.0.core());
@@ -78,7 +78,7 @@ fn instantiate<T: 'static>(
     imports: &[ImportValue<'_>],
 ) -> Result<Instance> {
     if module.has_snapshot() {
-        return begin_at_snapshot(store, module, imports);
+        return restore_snapshot(store, module, imports);
     }
     let made = match belljar_vm::instantiate(store, module.code(), imports) {
         Err(Exit::Error { error, .. }) if error.is::<NeedsChecks>() => {
@@ -90,8 +90,8 @@ fn instantiate<T: 'static>(
     Ok(Instance::from_id(store.core().id(), id))
 }
 
-/// An instance that begins where another was when it was kept.
-fn begin_at_snapshot<T: 'static>(
+/// Creates an instance with the state of a snapshot.
+fn restore_snapshot<T: 'static>(
     store: &mut StoreInner<T>,
     module: &Module,
     imports: &[ImportValue<'_>],
@@ -107,17 +107,17 @@ fn begin_at_snapshot<T: 'static>(
 }
 
 impl Instance {
-    /// Instantiates a module with these imports, in the order of [`Module::imports`], and runs its start
-    /// function. A [`crate::Linker`] finds imports by name.
+    /// Instantiates a module with these imports, in the order of [`Module::imports`], and runs its start function. A
+    /// [`crate::Linker`] looks imports up by name.
     ///
     /// # Errors
     ///
-    /// Where imports are missing, too many or of other types; a limit of the store is reached; an active
-    /// segment does not fit (a [`crate::Trap`]); or the start function does not return.
+    /// Returns an error if the number or the types of the imports do not match, if a limit of the store is reached, if
+    /// an active segment does not fit (a [`crate::Trap`]), or if the start function does not return.
     ///
     /// # Panics
     ///
-    /// If an import belongs to another store.
+    /// Panics if an import belongs to another store.
     pub fn new(mut store: impl AsContextMut, module: &Module, imports: &[Extern]) -> Result<Self> {
         let store = store.as_context_mut();
         for import in imports {

@@ -7,7 +7,8 @@ use belljar_vm::{StoreId, StoreMonitor};
 use std::fmt;
 use std::sync::Arc;
 
-/// A handle to end a store's guest while it runs, from any thread. Cheap to clone; it does not keep the store.
+/// A handle to kill a store's guest while it runs, from any thread. It is cheap to clone, and does not keep the store
+/// alive.
 ///
 /// ```
 /// use belljar::{Engine, Instance, Killed, Module, Store};
@@ -27,7 +28,7 @@ use std::sync::Arc;
 #[derive(Clone)]
 pub struct KillHandle {
     monitor: Arc<StoreMonitor>,
-    /// A sandbox is another store after each session, and this handle is one session's.
+    /// A sandbox gets a new store id after each session; this handle is valid for one session.
     store: StoreId,
 }
 
@@ -42,39 +43,40 @@ impl KillHandle {
         Self { store: monitor.store(), monitor }
     }
 
-    /// The store's number: see [`crate::Inspector::store_id`].
+    /// Returns the store's number: see [`crate::Inspector::store_id`].
     pub fn store_id(&self) -> u64 {
         self.store.number()
     }
 
-    /// Whether the run that is going on is to end: host functions that wait for long can ask. Their waits in the kernel are
-    /// interrupted (`ErrorKind::Interrupted`) when the guest is killed.
+    /// Returns whether the current run has been killed. Host functions that wait for a long time can poll it. When the
+    /// guest is killed, their waits in the kernel are interrupted (`ErrorKind::Interrupted`).
     pub fn is_killed(&self) -> bool {
         self.monitor.store() == self.store && self.monitor.is_killed()
     }
 
-    /// Ends the run that is going on in the store, at whatever instruction it is. `false` if there is none: then nothing is done.
-    /// Of several reasons the first counts.
+    /// Kills the current run of the store, at whatever instruction it is. Returns `false`, and does nothing, if nothing
+    /// runs. If a run is killed more than once, the first reason counts.
     ///
-    /// In guest code its thread leaves at once, which takes some microseconds; code has nothing to do with it. In a host function it
-    /// leaves as soon as that returns, and does not go back to the guest; waits of guests, and of WASI functions, end early. The
-    /// run ends with an [`Error`](crate::Error) that holds a [`Killed`], [`crate::Trap::Interrupt`] and the guest's stack; if the host
-    /// function panics, with that panic. Instantiation is a run as well.
+    /// A thread in guest code leaves it immediately, within some microseconds; guest code does nothing for this. A
+    /// thread in a host function leaves when that function returns, without returning to the guest. Waits of guests,
+    /// and of WASI functions, end early. The run ends with an [`Error`](crate::Error) that holds a [`Killed`],
+    /// [`crate::Trap::Interrupt`] and the guest's stack; if the host function panics, the run ends with that panic.
+    /// Instantiation is a run as well.
     ///
-    /// A guest that was killed was in the middle of something. So its store runs nothing any more: calls, instantiation and
-    /// collections are refused with the same [`Killed`]. Memories and globals can still be looked at.
+    /// A killed guest was interrupted in an arbitrary state. Therefore its store runs no more code: calls,
+    /// instantiations and collections fail with the same [`Killed`]. Memories and globals can still be read.
     ///
     /// # Errors
     ///
-    /// Where the store is gone. Where no thread can be had to see to it, and the guest's thread does not answer for a second or stays in
-    /// the host for as long.
+    /// Returns an error if the store was dropped. Also returns an error if no thread can be started to supervise the
+    /// kill, and the guest's thread does not answer for a second or stays in the host for as long.
     pub fn kill(&self, reason: impl Into<KillReason>) -> Result<bool> {
         self.monitor.kill(reason.into(), Some(self.store)).context("could not kill the guest")
     }
 }
 
-/// The guest was killed. In an [`Error`](crate::Error) of the run that it ended, and of every later attempt to run something in
-/// the same store.
+/// The guest was killed. An [`Error`](crate::Error) holds it, both of the run that was killed and of every later
+/// attempt to run something in the same store.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Killed {
     reason: KillReason,
@@ -85,7 +87,7 @@ impl Killed {
         Self { reason }
     }
 
-    /// Why.
+    /// Returns the reason.
     pub fn reason(&self) -> &KillReason {
         &self.reason
     }

@@ -1,9 +1,8 @@
-//! A WebAssembly runtime for people who run code they did not write.
+//! A WebAssembly runtime for running code that you did not write.
 //!
-//! A bell jar is sealed, you can see into it, and you can empty it. This crate is the embedding interface:
-//! its names and shapes are those that users of Wasmtime and Wasmi know. It has no `unsafe fn` and hands out
-//! no raw pointer; what would be undefined behaviour elsewhere is a compile error, an `Err` or a panic with a
-//! sentence here.
+//! A bell jar is sealed, you can see into it, and you can empty it. This crate is the embedding interface; its names
+//! and shapes follow those of Wasmtime and Wasmi. It has no `unsafe fn` and exposes no raw pointers. A misuse that
+//! would be undefined behaviour elsewhere is a compile error, an `Err`, or a panic with a clear message.
 //!
 //! ```
 //! use belljar::{Caller, Engine, Linker, Module, Store};
@@ -31,20 +30,24 @@
 //! # }
 //! ```
 //!
-//! # What belongs to what
+//! # Ownership
 //!
-//! An [`Engine`] compiles [`Module`]s; a [`Store`] holds [`Instance`]s and everything they can reach. Handles
-//! ([`Func`], [`Memory`], [`Table`], [`Global`], [`Instance`], [`ExternRef`]) are small numbers that are
-//! checked against their store at every use. A [`SharedMemory`] belongs to no store. `Engine`, `Module`, [`Linker`] and [`InstancePre`] are
-//! `Send + Sync`, a store is `Send`: two threads run two stores of one engine at once.
+//! An [`Engine`] compiles [`Module`]s. A [`Store`] owns [`Instance`]s and everything that they can reach. Handles
+//! ([`Func`], [`Memory`], [`Table`], [`Global`], [`Instance`], [`ExternRef`]) are small numbers that are checked
+//! against their store at each use. A [`SharedMemory`] belongs to no store. `Engine`, `Module`, [`Linker`] and
+//! [`InstancePre`] are `Send + Sync`, and a store is `Send`: two threads can run two stores of one engine at once.
 //!
 //! # How a run ends
 //!
-//! Every call into a guest ends in one of these ways, through one path: it returns; it traps (an [`Error`]
-//! that holds a [`Trap`] and a [`WasmBacktrace`]); a host function that it called returns an error (that
-//! error, with a backtrace); it throws an exception that nothing in it catches (a [`ThrownException`]); or a host
-//! function panics, and the panic goes on to the caller. With [`Config::coredump_on_trap`] the error of a run that
-//! did not return holds a [`WasmCoreDump`] as well.
+//! Each call of a guest ends in one of these ways:
+//!
+//! - It returns.
+//! - It traps: the [`Error`] holds a [`Trap`] and a [`WasmBacktrace`].
+//! - A host function that it called returns an error: the [`Error`] is that error, with a backtrace.
+//! - It throws an exception that it does not catch: the [`Error`] holds a [`ThrownException`].
+//! - A host function panics: the panic propagates to the caller.
+//!
+//! With [`Config::coredump_on_trap`], the error of a run that did not return holds a [`WasmCoreDump`] as well.
 
 mod artifact;
 mod artifact_info;
@@ -176,5 +179,5 @@ pub use v128::V128;
 pub use values::{Ref, Val};
 pub use wasm_ty::{WasmParams, WasmResults, WasmRet, WasmTy};
 pub use watchdog::{Watchdog, WatchdogAction};
-/// What the types of [`GuestBuf`]'s slices are described with.
+/// Re-exported for the traits that describe the element types of [`GuestBuf`]'s slices.
 pub use zerocopy;

@@ -1,4 +1,4 @@
-//! What guests may have: [`Limits`], which a store keeps itself, and a ready-made limiter.
+//! Limits of guests: [`Limits`], which the runtime enforces itself, and [`StoreLimits`], a ready-made limiter.
 
 use crate::Result;
 pub use belljar_core::LimitUnit;
@@ -8,15 +8,15 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// What a guest may have: of a store with [`Store::set_limits`](crate::Store::set_limits), of the calls of a sandbox with
+/// Limits of a guest: of a store with [`Store::set_limits`](crate::Store::set_limits), of the calls of a sandbox with
 /// [`SandboxTemplate::limits`](crate::SandboxTemplate::limits), of WASI with `WasiCtxBuilder::limits`.
 ///
-/// [`Limits::default`] is for code that nobody vouches for, and limits everything but fuel; [`Limits::unlimited`] nothing.
-/// What it is by default is said at each method, and in [`Limit::default_amount`].
+/// [`Limits::default`] is for untrusted code, and limits everything but fuel. [`Limits::unlimited`] limits nothing.
+/// Each method states its default, and [`Limit::default_amount`] returns it.
 ///
-/// Growth beyond a limit is refused as the specification says: `memory.grow` and `table.grow` give −1, and
-/// [`Store::refused_growth`](crate::Store::refused_growth) tells the host why. Everything else that a limit forbids is an error that holds
-/// a [`LimitExceeded`].
+/// Growth beyond a limit is refused as the specification says: `memory.grow` and `table.grow` return −1, and
+/// [`Store::refused_growth`](crate::Store::refused_growth) tells the host why. Anything else that a limit forbids is an
+/// error that holds a [`LimitExceeded`].
 ///
 /// ```
 /// use belljar::{Engine, Instance, LimitExceeded, Limits, Module, Store};
@@ -40,7 +40,7 @@ use std::time::Duration;
 pub struct Limits(pub(crate) Quota);
 
 impl Default for Limits {
-    /// For code that nobody vouches for.
+    /// Returns the limits for untrusted code.
     fn default() -> Self {
         let mut quota = Quota::UNLIMITED;
         for limit in Limit::ALL {
@@ -91,62 +91,68 @@ macro_rules! amount {
 }
 
 setters! {
-    /// Bytes of all memories of the store together, those that it shares with others included.
+    /// Limits the bytes of all memories of the store together, shared memories included.
     memory(bytes: u64) Memory = "256 MiB";
-    /// Elements of all tables of the store together.
+    /// Limits the elements of all tables of the store together.
     table_elements(count: u64) TableElements = "1000000";
-    /// Bytes of the garbage-collected heap, with its nursery of 512 KiB. If what is alive is more, the guest traps with
-    /// [`Trap::GcHeapExhausted`](crate::Trap::GcHeapExhausted).
+    /// Limits the bytes of the garbage-collected heap, including its nursery of 512 KiB. If the live objects need more,
+    /// the guest traps with [`Trap::GcHeapExhausted`](crate::Trap::GcHeapExhausted).
     gc_heap(bytes: u64) GcHeap = "64 MiB";
-    /// Bytes of native stack for the guest's calls; more is [`Trap::StackOverflow`](crate::Trap::StackOverflow). There is never more
-    /// than [`Config::max_wasm_stack`](crate::Config::max_wasm_stack).
+    /// Limits the bytes of native stack for the guest's calls. A guest that needs more traps with
+    /// [`Trap::StackOverflow`](crate::Trap::StackOverflow). [`Config::max_wasm_stack`](crate::Config::max_wasm_stack)
+    /// is an upper bound.
     stack(bytes: u64) Stack = "1 MiB";
-    /// Instances in the store.
+    /// Limits the number of instances in the store.
     instances(count: u64) Instances = "16";
-    /// Tables in the store.
+    /// Limits the number of tables in the store.
     tables(count: u64) Tables = "64";
-    /// Memories in the store.
+    /// Limits the number of memories in the store.
     memories(count: u64) Memories = "16";
-    /// Time from the beginning of a call to its end: then it is killed wherever it is, as [`KillHandle::kill`](crate::KillHandle::kill)
-    /// does, with [`KillReason::WallTime`](crate::KillReason::WallTime). Calls are those of the host, and instantiations; calls within
-    /// them are part of them;
-    /// of a sandbox's session all calls together, and the time between them, are meant. Code does nothing for it.
+    /// Limits the time from the start of a call to its end. A call that takes longer is killed, as by
+    /// [`KillHandle::kill`](crate::KillHandle::kill), with [`KillReason::WallTime`](crate::KillReason::WallTime),
+    /// whatever it is doing. A call is a call by the host or an instantiation; nested calls are part of it. In a
+    /// sandbox, the limit is for all calls of a session together, and the time between them. Guest code does nothing
+    /// for it.
     wall(time: Duration) Wall = "30s";
-    /// CPU time that a call, or the calls of a sandbox's session together, may use. As [`Limits::wall`]; a guest that waits uses none.
+    /// Limits the CPU time of a call, or of all calls of a sandbox session together. Otherwise like [`Limits::wall`]. A
+    /// guest that waits uses no CPU time.
     cpu(time: Duration) Cpu = "10s";
-    /// Instructions, about, that a call, or the calls of a sandbox's session together, may execute: then the guest traps with
-    /// [`Trap::OutOfFuel`](crate::Trap::OutOfFuel). Only for engines with [`Config::consume_fuel`](crate::Config::consume_fuel).
+    /// Limits the approximate number of instructions of a call, or of all calls of a sandbox session together. A guest
+    /// that executes more traps with [`Trap::OutOfFuel`](crate::Trap::OutOfFuel). Requires an engine with
+    /// [`Config::consume_fuel`](crate::Config::consume_fuel).
     fuel(units: u64) Fuel = "no limit";
-    /// Open files, directories and sockets of WASI, the three standard streams included. More is `EMFILE` for the guest.
+    /// Limits the open files, directories and sockets of WASI, including the three standard streams. Beyond the limit,
+    /// the guest gets `EMFILE`.
     descriptors(count: u64) Descriptors = "64";
-    /// Bytes that WASI functions read. More is `EIO` for the guest.
+    /// Limits the bytes that WASI functions read. Beyond the limit, the guest gets `EIO`.
     bytes_read(bytes: u64) BytesRead = "1 GiB";
-    /// Bytes that WASI functions write, to standard output as well. More is `EDQUOT` for the guest.
+    /// Limits the bytes that WASI functions write, including to standard output. Beyond the limit, the guest gets
+    /// `EDQUOT`.
     bytes_written(bytes: u64) BytesWritten = "128 MiB";
-    /// Bytes that host functions borrow at once with [`Caller::with_scratch`](crate::Caller::with_scratch).
+    /// Limits the bytes that host functions borrow at once with [`Caller::with_scratch`](crate::Caller::with_scratch).
     scratch(bytes: u64) Scratch = "16 MiB";
 }
 
 impl Limits {
-    /// Nothing is limited: to be used where the code is one's own, or to limit a few things.
+    /// Returns limits that limit nothing: for trusted code, or to set only a few limits.
     pub fn unlimited() -> Self {
         Self(Quota::UNLIMITED)
     }
 
-    /// Whether growth beyond a limit ends the guest's run with an error that holds a [`LimitExceeded`], instead of being refused
-    /// with −1. Default: no.
+    /// Sets whether growth beyond a limit ends the guest's run with an error that holds a [`LimitExceeded`], instead of
+    /// returning −1 to the guest. Default: no.
     #[must_use]
     pub fn trap_on_grow_failure(mut self, trap: bool) -> Self {
         self.0.trap_on_grow_failure = trap;
         self
     }
 
-    /// How much of something there may be, in its [`Limit::unit`]; `None`: any.
+    /// Returns a limit, in its [`Limit::unit`], or `None` if it is not set.
     pub fn get(&self, limit: Limit) -> Option<u64> {
         self.0.get(limit)
     }
 
-    /// Says how much of something there may be, in its [`Limit::unit`]; `None`: any.
+    /// Sets a limit, in its [`Limit::unit`]. `None` removes it.
     ///
     /// ```
     /// use belljar::{Limit, Limits};
@@ -161,10 +167,11 @@ impl Limits {
     }
 }
 
-/// The stores that one guest runs in, such as those of its threads: their limits are those of all of them together. Cheap to clone.
+/// A group of stores that share their limits, such as the stores of one guest's threads. It is cheap to clone.
 ///
-/// Counted together are table elements, bytes of the garbage-collected heap, instances, tables, and memories that are not shared.
-/// [`Limits::memory`] stays each store's own: what threads share is the same bytes in all of them, and is limited where it is made.
+/// The limits of table elements, bytes of the garbage-collected heap, instances, tables, and memories that are not
+/// shared apply to all stores of the group together. [`Limits::memory`] stays a limit of each store: a shared memory is
+/// the same bytes in all stores, and is limited where it is created.
 ///
 /// ```
 /// use belljar::{Engine, Limit, LimitGroup, Limits, Ref, RefType, Store, Table, TableType};
@@ -190,32 +197,33 @@ impl Limits {
 pub struct LimitGroup(pub(crate) Arc<belljar_vm::LimitGroup>);
 
 impl LimitGroup {
-    /// Of no stores yet: see [`Store::set_limit_group`](crate::Store::set_limit_group).
+    /// Creates a group without stores: see [`Store::set_limit_group`](crate::Store::set_limit_group).
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// What its stores use together now, in the limit's [`Limit::unit`]; `None` of what is limited for each store alone.
+    /// Returns what the group's stores use now together, in the limit's [`Limit::unit`], or `None` if the limit applies
+    /// to each store separately.
     pub fn used(&self, limit: Limit) -> Option<u64> {
         self.0.used(limit)
     }
 }
 
-/// What a store uses now of what can be limited.
+/// A store's current usage of the resources that can be limited.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 #[non_exhaustive]
 pub struct ResourceUsage {
-    /// Bytes of all its memories, those that it shares with others included.
+    /// Bytes of all memories, shared memories included.
     pub memory: u64,
-    /// Elements of all its tables.
+    /// Elements of all tables.
     pub table_elements: u64,
-    /// Bytes of its garbage-collected heap: what has lived through a collection, and the nursery.
+    /// Bytes of the garbage-collected heap: objects that survived a collection, and the nursery.
     pub gc_heap: u64,
-    /// Instances.
+    /// Number of instances.
     pub instances: u64,
-    /// Tables.
+    /// Number of tables.
     pub tables: u64,
-    /// Memories.
+    /// Number of memories.
     pub memories: u64,
 }
 
@@ -226,8 +234,8 @@ impl From<Usage> for ResourceUsage {
     }
 }
 
-/// Limits on what a store may hold. Put it into the store's data and name it with [`crate::Store::limiter`]. It is for those who
-/// come from Wasmtime: [`Limits`] has more, and needs no place in the data.
+/// A limiter with fixed limits for a store. Put it into the store's data and select it with [`crate::Store::limiter`].
+/// It eases migration from Wasmtime: [`Limits`] offers more, and needs no place in the data.
 #[derive(Clone, Debug)]
 pub struct StoreLimits {
     memory_size: Option<usize>,
@@ -239,7 +247,7 @@ pub struct StoreLimits {
     trap_on_grow_failure: bool,
 }
 
-/// Instances, tables and memories, each, unless said otherwise.
+/// The default for each of instances, tables and memories.
 const DEFAULT_COUNT: usize = 10_000;
 
 impl Default for StoreLimits {
@@ -256,26 +264,26 @@ impl Default for StoreLimits {
     }
 }
 
-/// Growth that a limit forbids.
+/// A growth that a limit forbids.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-struct TooMuch {
+struct ExceededLimit {
     what: &'static str,
     unit: &'static str,
     desired: usize,
     limit: usize,
 }
 
-impl fmt::Display for TooMuch {
+impl fmt::Display for ExceededLimit {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { what, unit, desired, limit } = self;
-        write!(f, "a {what} wanted to grow to {desired} {unit}, and the store's limit is {limit}")
+        write!(f, "a {what} wanted to grow to {desired} {unit}, but the store's limit is {limit}")
     }
 }
 
-impl std::error::Error for TooMuch {}
+impl std::error::Error for ExceededLimit {}
 
 impl StoreLimits {
-    fn decide(&self, exceeded: TooMuch) -> Result<bool> {
+    fn decide(&self, exceeded: ExceededLimit) -> Result<bool> {
         if exceeded.desired <= exceeded.limit {
             Ok(true)
         } else if self.trap_on_grow_failure {
@@ -289,17 +297,17 @@ impl StoreLimits {
 impl ResourceLimiter for StoreLimits {
     fn memory_growing(&mut self, _current: usize, desired: usize, _maximum: Option<usize>) -> Result<bool> {
         let limit = self.memory_size.unwrap_or(usize::MAX);
-        self.decide(TooMuch { what: "memory", unit: "bytes", desired, limit })
+        self.decide(ExceededLimit { what: "memory", unit: "bytes", desired, limit })
     }
 
     fn table_growing(&mut self, _current: usize, desired: usize, _maximum: Option<usize>) -> Result<bool> {
         let limit = self.table_elements.unwrap_or(usize::MAX);
-        self.decide(TooMuch { what: "table", unit: "elements", desired, limit })
+        self.decide(ExceededLimit { what: "table", unit: "elements", desired, limit })
     }
 
     fn gc_heap_growing(&mut self, _current: usize, desired: usize) -> Result<bool> {
         let limit = self.gc_heap_size.unwrap_or(usize::MAX);
-        self.decide(TooMuch { what: "garbage-collected heap", unit: "bytes", desired, limit })
+        self.decide(ExceededLimit { what: "garbage-collected heap", unit: "bytes", desired, limit })
     }
 
     fn instances(&self) -> usize {
@@ -315,60 +323,60 @@ impl ResourceLimiter for StoreLimits {
     }
 }
 
-/// Builds [`StoreLimits`].
+/// A builder of [`StoreLimits`].
 #[derive(Clone, Debug, Default)]
 pub struct StoreLimitsBuilder(StoreLimits);
 
 impl StoreLimitsBuilder {
-    /// Nothing limited but counts, 10,000 each.
+    /// Creates a builder that limits nothing but instances, tables and memories, to 10,000 each.
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// Bytes that each memory may have.
+    /// Limits the bytes of each memory.
     pub fn memory_size(mut self, bytes: usize) -> Self {
         self.0.memory_size = Some(bytes);
         self
     }
 
-    /// Elements that each table may have.
+    /// Limits the elements of each table.
     pub fn table_elements(mut self, elements: usize) -> Self {
         self.0.table_elements = Some(elements);
         self
     }
 
-    /// Bytes that the garbage-collected heap may have. Its nursery, 512 KiB, is beside that.
+    /// Limits the bytes of the garbage-collected heap, without its nursery of 512 KiB.
     pub fn gc_heap_size(mut self, bytes: usize) -> Self {
         self.0.gc_heap_size = Some(bytes);
         self
     }
 
-    /// Instances in the store.
+    /// Limits the number of instances in the store.
     pub fn instances(mut self, count: usize) -> Self {
         self.0.instances = count;
         self
     }
 
-    /// Tables in the store.
+    /// Limits the number of tables in the store.
     pub fn tables(mut self, count: usize) -> Self {
         self.0.tables = count;
         self
     }
 
-    /// Memories in the store.
+    /// Limits the number of memories in the store.
     pub fn memories(mut self, count: usize) -> Self {
         self.0.memories = count;
         self
     }
 
-    /// Whether growth beyond a limit ends the guest's run with an error that states the numbers, instead of
-    /// being refused with −1.
+    /// Sets whether growth beyond a limit ends the guest's run with an error that states the numbers, instead of
+    /// returning −1 to the guest.
     pub fn trap_on_grow_failure(mut self, trap: bool) -> Self {
         self.0.trap_on_grow_failure = trap;
         self
     }
 
-    /// The limits.
+    /// Returns the limits.
     pub fn build(self) -> StoreLimits {
         self.0
     }

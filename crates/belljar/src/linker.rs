@@ -1,4 +1,4 @@
-//! Linkers: definitions by name, from which modules get their imports.
+//! Linkers, which look up a module's imports by name.
 
 use crate::definition::Definition;
 use crate::func_call::dynamic;
@@ -14,8 +14,8 @@ use std::fmt;
 use std::marker::PhantomData;
 use std::sync::Arc;
 
-/// Definitions by two names, with which modules are instantiated. Host functions defined here belong to no
-/// store: one linker serves any number of stores with data of type `T`.
+/// A set of definitions, each with a module name and a field name, to instantiate modules with. Host functions that are
+/// defined here belong to no store: one linker serves any number of stores with data of type `T`.
 ///
 /// ```
 /// use belljar::{Engine, Linker, Module, Store};
@@ -55,7 +55,7 @@ impl<T: 'static> fmt::Debug for Linker<T> {
     }
 }
 
-/// An import's two names, as `module::name`.
+/// The two names of an import, displayed as `module::name`.
 pub(crate) struct ImportName<'a>(pub(crate) &'a str, pub(crate) &'a str);
 
 impl fmt::Display for ImportName<'_> {
@@ -64,10 +64,10 @@ impl fmt::Display for ImportName<'_> {
     }
 }
 
-/// Imports that an error lists: some modules have tens of thousands.
-const LISTED: usize = 20;
+/// The most imports that an error lists: some modules have tens of thousands.
+const MOST_LISTED: usize = 20;
 
-/// Imports that a linker does not define, each with its type.
+/// The imports of a module that a linker does not define, with their types.
 #[derive(Clone, Debug)]
 pub struct UnknownImportError {
     missing: Vec<(String, String, ExternType)>,
@@ -85,27 +85,27 @@ impl UnknownImportError {
         Self { missing, hint }
     }
 
-    /// Module name of the first missing import.
+    /// Returns the module name of the first missing import.
     pub fn module(&self) -> &str {
         &self.missing[0].0
     }
 
-    /// Field name of the first missing import.
+    /// Returns the field name of the first missing import.
     pub fn name(&self) -> &str {
         &self.missing[0].1
     }
 
-    /// Type of the first missing import.
+    /// Returns the type of the first missing import.
     pub fn ty(&self) -> ExternType {
         self.missing[0].2.clone()
     }
 
-    /// All missing imports: module name, field name, type.
+    /// Returns all missing imports: module name, field name, type.
     pub fn missing(&self) -> impl ExactSizeIterator<Item = (&str, &str, &ExternType)> {
         self.missing.iter().map(|(m, n, ty)| (&**m, &**n, ty))
     }
 
-    /// What the module was made for, as [`ImportClues::hint`] has it.
+    /// Returns a hint about the environment that the module was built for, as [`ImportClues::hint`] does.
     pub fn hint(&self) -> Option<&'static str> {
         self.hint
     }
@@ -117,11 +117,11 @@ impl fmt::Display for UnknownImportError {
             [(m, n, ty)] => write!(f, "unknown import: `{}` ({ty}) has not been defined", ImportName(m, n))?,
             many => {
                 write!(f, "{} unknown imports have not been defined:", many.len())?;
-                for (m, n, ty) in many.iter().take(LISTED) {
+                for (m, n, ty) in many.iter().take(MOST_LISTED) {
                     write!(f, "\n    {}: {ty}", ImportName(m, n))?;
                 }
-                if many.len() > LISTED {
-                    write!(f, "\n    … and {} more", many.len() - LISTED)?;
+                if many.len() > MOST_LISTED {
+                    write!(f, "\n    … and {} more", many.len() - MOST_LISTED)?;
                 }
             }
         }
@@ -138,7 +138,7 @@ impl fmt::Display for UnknownImportError {
 impl std::error::Error for UnknownImportError {}
 
 impl<T: 'static> Linker<T> {
-    /// A linker without definitions.
+    /// Creates a linker without definitions.
     pub fn new(engine: &Engine) -> Self {
         Self {
             engine: engine.clone(),
@@ -148,12 +148,12 @@ impl<T: 'static> Linker<T> {
         }
     }
 
-    /// Its engine.
+    /// Returns the linker's engine.
     pub fn engine(&self) -> &Engine {
         &self.engine
     }
 
-    /// Whether a later definition of a name may replace an earlier one. Default: no.
+    /// Sets whether a definition may replace an earlier one of the same name. Default: no.
     pub fn allow_shadowing(&mut self, allow: bool) -> &mut Self {
         self.allow_shadowing = allow;
         self
@@ -167,7 +167,7 @@ impl<T: 'static> Linker<T> {
         match names.entry(name.into()) {
             Entry::Occupied(_) if !self.allow_shadowing => {
                 let name = ImportName(module, name);
-                anyhow::bail!("`{name}` is defined already: allow_shadowing(true) would replace it")
+                anyhow::bail!("`{name}` is already defined: use allow_shadowing(true) to replace it")
             }
             Entry::Occupied(mut old) => {
                 old.insert(definition);
@@ -183,11 +183,11 @@ impl<T: 'static> Linker<T> {
         self.definitions.get(module)?.get(name)
     }
 
-    /// Defines something of a store.
+    /// Defines an item of a store.
     ///
     /// # Errors
     ///
-    /// Where the name is defined already.
+    /// Returns an error if the name is already defined.
     pub fn define(
         &mut self,
         _store: impl AsContext<Data = T>,
@@ -202,7 +202,7 @@ impl<T: 'static> Linker<T> {
     ///
     /// # Errors
     ///
-    /// Where the name is defined already.
+    /// Returns an error if the name is already defined.
     pub fn func_new(
         &mut self,
         module: &str,
@@ -219,7 +219,7 @@ impl<T: 'static> Linker<T> {
     ///
     /// # Errors
     ///
-    /// Where the name is defined already.
+    /// Returns an error if the name is already defined.
     pub fn func_wrap<Params, Results>(
         &mut self,
         module: &str,
@@ -231,11 +231,11 @@ impl<T: 'static> Linker<T> {
         self.insert(module, name, Definition::Host(host))
     }
 
-    /// Defines every export of an instance under a module name.
+    /// Defines all exports of an instance under a module name.
     ///
     /// # Errors
     ///
-    /// Where a name is defined already.
+    /// Returns an error if one of the names is already defined.
     pub fn instance(
         &mut self,
         mut store: impl AsContextMut<Data = T>,
@@ -251,12 +251,13 @@ impl<T: 'static> Linker<T> {
         Ok(self)
     }
 
-    /// Instantiates a module and defines its exports under a module name. If it exports `_initialize`, as a WASI reactor does,
-    /// that is called first. A command (a module with `_start`) is instantiated anew at each call of an export.
+    /// Instantiates a module and defines its exports under a module name. If the module exports `_initialize`, as a
+    /// WASI reactor does, that function is called first. A command (a module with `_start`) is instantiated again for
+    /// each call of an export.
     ///
     /// # Errors
     ///
-    /// As [`Linker::instantiate`], and where a name is defined already.
+    /// Returns an error as [`Linker::instantiate`] does, or if one of the names is already defined.
     pub fn module(
         &mut self,
         mut store: impl AsContextMut<Data = T>,
@@ -290,11 +291,11 @@ impl<T: 'static> Linker<T> {
         Ok(self)
     }
 
-    /// Defines a name as what another stands for.
+    /// Defines `as_module::as_name` as an alias of `module::name`.
     ///
     /// # Errors
     ///
-    /// Where there is no such definition, or the new name is defined already.
+    /// Returns an error if `module::name` is not defined, or if the new name is already defined.
     pub fn alias(&mut self, module: &str, name: &str, as_module: &str, as_name: &str) -> Result<&mut Self> {
         let definition = self.find(module, name).cloned();
         let definition =
@@ -302,11 +303,11 @@ impl<T: 'static> Linker<T> {
         self.insert(as_module, as_name, definition)
     }
 
-    /// Defines all names of a module name under another as well.
+    /// Defines all names of the module name `module` under the module name `as_module` as well.
     ///
     /// # Errors
     ///
-    /// Where nothing is defined under it, or a new name is defined already.
+    /// Returns an error if nothing is defined under `module`, or if one of the new names is already defined.
     pub fn alias_module(&mut self, module: &str, as_module: &str) -> Result<&mut Self> {
         let names = self.definitions.get(module).cloned();
         let nothing = || format!("nothing is defined under `{}`", OutsideText::new(module));
@@ -316,12 +317,12 @@ impl<T: 'static> Linker<T> {
         Ok(self)
     }
 
-    /// Defines every function that a module imports and this linker does not define, as one that traps with
-    /// [`Trap::UnknownImport`] and names itself.
+    /// Defines each function that a module imports and this linker lacks as a function that traps with
+    /// [`Trap::UnknownImport`] and an error that names the import.
     ///
     /// # Errors
     ///
-    /// Where an import that is not defined is no function.
+    /// Returns an error if an import that is not defined is not a function.
     pub fn define_unknown_imports_as_traps(&mut self, module: &Module) -> Result<()> {
         for import in module.imports() {
             if self.find(import.module(), import.name()).is_some() {
@@ -343,16 +344,16 @@ impl<T: 'static> Linker<T> {
         Ok(())
     }
 
-    /// Finds the definitions of a module's imports, once for any number of instances.
+    /// Looks up the definitions of a module's imports, once for any number of instances.
     ///
     /// # Errors
     ///
-    /// An [`UnknownImportError`] with all that are missing; and where a host function has another type than
-    /// the import.
+    /// Returns an [`UnknownImportError`] with all missing imports, or an error if the type of a host function differs
+    /// from that of the import.
     pub fn instantiate_pre(&self, module: &Module) -> Result<InstancePre<T>> {
         anyhow::ensure!(
             Engine::same(&self.engine, module.engine()),
-            "the module was compiled by another engine than the linker's"
+            "the module and the linker belong to different engines"
         );
         let mut items = Vec::with_capacity(module.imports().len());
         let mut missing = Vec::new();
@@ -372,16 +373,16 @@ impl<T: 'static> Linker<T> {
         Ok(InstancePre { module: module.clone(), items: items.into(), data: PhantomData })
     }
 
-    /// Makes an instance with imports from this linker, and runs its start function.
+    /// Creates an instance with imports from this linker, and runs its start function.
     ///
     /// # Errors
     ///
-    /// As [`Linker::instantiate_pre`] and [`Instance::new`].
+    /// Returns an error as [`Linker::instantiate_pre`] and [`Instance::new`] do.
     pub fn instantiate(&self, store: impl AsContextMut<Data = T>, module: &Module) -> Result<Instance> {
         self.instantiate_pre(module)?.instantiate(store)
     }
 
-    /// What a name stands for, in a store.
+    /// Returns the definition of a name, as an item of the store.
     pub fn get(&self, mut store: impl AsContextMut<Data = T>, module: &str, name: &str) -> Option<Extern> {
         match self.find(module, name)? {
             Definition::Extern(item) => Some(item.clone()),
@@ -393,23 +394,23 @@ impl<T: 'static> Linker<T> {
         }
     }
 
-    /// Whether a name is defined.
+    /// Returns whether a name is defined.
     pub fn defines(&self, module: &str, name: &str) -> bool {
         self.find(module, name).is_some()
     }
 
-    /// Holds the type of a function import against a host function of its name, for those who want to know before they compile
-    /// a module. Of what belongs to a store nothing is known before instantiation.
+    /// Checks the type of a function import against the host function of its name, before a module is compiled.
+    /// Definitions that belong to a store are checked only at instantiation.
     ///
     /// # Errors
     ///
-    /// Where the types differ.
+    /// Returns an error if the types differ.
     pub fn check_func(&self, module: &str, name: &str, ty: &FuncType) -> Result<()> {
         let Some(definition) = self.find(module, name) else { return Ok(()) };
         check_type(definition, ImportName(module, name), &ExternType::Func(ty.clone()), &self.engine)
     }
 
-    /// All definitions, in no order: module name, name, and what they stand for in a store.
+    /// Returns all definitions in arbitrary order: module name, field name, and the item in the store.
     pub fn iter<'a>(
         &'a self,
         mut store: impl AsContextMut<Data = T> + 'a,
@@ -419,10 +420,10 @@ impl<T: 'static> Linker<T> {
     }
 }
 
-/// The export that is to be called before any other.
+/// The export that is called before any other.
 const INITIALIZE: &str = "_initialize";
 
-/// Calls it, if there is one.
+/// Calls `_initialize`, if the instance exports it.
 fn initialize(mut store: impl AsContextMut, instance: Instance) -> Result<()> {
     let mut store = store.as_context_mut();
     let Some(Extern::Func(initialize)) = instance.get_export(&mut store, INITIALIZE) else { return Ok(()) };
@@ -430,7 +431,7 @@ fn initialize(mut store: impl AsContextMut, instance: Instance) -> Result<()> {
     initialize.call(&mut store, ()).context("`_initialize` failed")
 }
 
-/// Host functions are held against the import's type at once; the rest when the store is known.
+/// Checks the type of a host function. Other definitions are checked when the store is known.
 fn check_type(
     definition: &Definition,
     name: ImportName<'_>,
@@ -449,11 +450,11 @@ fn check_type(
     )
 }
 
-/// What to say of a function whose numbers are split.
+/// The hint for an import that splits 64-bit integers.
 const SPLITS_I64: &str =
     ": the module passes each i64 as two i32, as Emscripten does for JavaScript: build with -sWASM_BIGINT";
 
-/// Whether a function type is another one with two parameters of 32 bits for each of 64 bits.
+/// Returns whether `ty` is `whole` with each 64-bit parameter split into two of 32 bits.
 fn splits_i64(ty: &FuncType, whole: &FuncType) -> bool {
     let mut params = Vec::new();
     for param in whole.params() {

@@ -1,4 +1,4 @@
-//! Making code executable, and telling profilers of it.
+//! Making code executable, and reporting it to profilers.
 
 use crate::{Engine, Result};
 use belljar_abi::{Image, Part};
@@ -7,8 +7,8 @@ use belljar_module::Module;
 use belljar_vm::{CodeImage, LoadedModule, PrivateCopy};
 use std::sync::Arc;
 
-/// Code as an image, which is executable where the processor has all that it needs. Only an engine that compiles for another
-/// processor has code of which that is not known.
+/// Loads an image of code, which becomes executable if the processor has all features that it needs. Only an engine
+/// that compiles for another processor has code for which this is not known.
 pub(crate) fn load_code(engine: &Engine, compiler: &Compiler, copy: PrivateCopy) -> Result<Arc<CodeImage>> {
     let lacking = match engine.config().processor {
         None => None,
@@ -20,7 +20,7 @@ pub(crate) fn load_code(engine: &Engine, compiler: &Compiler, copy: PrivateCopy)
     }
 }
 
-/// Brings a module together with its code, and tells the profiler. `reserved`: as [`LoadedModule::new`] has it.
+/// Combines a module with its code, and reports it to the profiler. For `reserved`, see [`LoadedModule::new`].
 pub(crate) fn load_module(
     engine: &Engine,
     module: Arc<Module>,

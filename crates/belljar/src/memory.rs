@@ -1,4 +1,4 @@
-//! Linear memories as the host reads, writes and grows them.
+//! Linear memories: reading, writing and growing them.
 
 use crate::context::check_store;
 use crate::guest_ranges::GuestRanges;
@@ -10,7 +10,7 @@ use std::ops::Range;
 
 /// A linear memory of a store.
 ///
-/// Its bytes are borrowed through the store, so that no slice outlives growth or a call:
+/// Its bytes are borrowed through the store, so that no slice outlives a call or a growth:
 ///
 /// ```
 /// use belljar::{Engine, Memory, MemoryType, Store};
@@ -29,7 +29,8 @@ pub struct Memory {
     id: usize,
 }
 
-/// An access by the host that was not made: outside a memory, or refused by [`Config::host_write_check`](crate::Config::host_write_check).
+/// An access by the host that failed, because it was out of bounds or because
+/// [`Config::host_write_check`](crate::Config::host_write_check) refused it.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct MemoryAccessError {
     offset: usize,
@@ -51,7 +52,7 @@ impl fmt::Display for MemoryAccessError {
         match reason {
             Reason::OutsideMemory => write!(
                 f,
-                "out of bounds memory access: {length} bytes at {offset:#x}, and the memory has {size:#x} bytes"
+                "out of bounds memory access: {length} bytes at {offset:#x}, but the memory has {size:#x} bytes"
             ),
             Reason::OutsideBuffer => {
                 write!(f, "{length} bytes at {offset} do not lie within the GuestBuf, which has {size} bytes")
@@ -72,52 +73,54 @@ impl MemoryAccessError {
         Self { offset, length, size, reason: Reason::OutsideBuffer }
     }
 
-    /// Whether the range is not inside the memory, or the [`GuestBuf`](crate::GuestBuf). If it is, the write was refused, as the guest
-    /// uses that memory itself.
+    /// Returns whether the range was outside the memory or the [`GuestBuf`](crate::GuestBuf). Otherwise the write was
+    /// refused because the guest itself uses that memory.
     pub fn is_out_of_bounds(&self) -> bool {
         !matches!(self.reason, Reason::Refused(_))
     }
 }
 
 impl Memory {
-    /// A new memory of its type's minimum size, all zero.
+    /// Creates a memory of its type's minimum size, filled with zeros.
     ///
     /// # Errors
     ///
-    /// Where the store's limits or the machine say no, or the type is that of a [`crate::SharedMemory`].
+    /// Returns an error if the store's limits or the operating system refuse the memory, or if the type is shared (see
+    /// [`crate::SharedMemory`]).
     pub fn new(mut store: impl AsContextMut, ty: MemoryType) -> Result<Self> {
         let store = store.as_context_mut();
         let id = store.0.new_memory(ty)?;
         Ok(Self { store: store.0.core().id(), id })
     }
 
-    /// Its type, as declared.
+    /// Returns the memory's declared type.
     pub fn ty(&self, store: impl AsContext) -> MemoryType {
         let core = store.as_context().0.core();
         check_store(self.store, core, "Memory");
         core.memory_type(self.id)
     }
 
-    /// Its bytes.
+    /// Returns the memory's bytes.
     ///
     /// # Panics
     ///
-    /// If it belongs to another store, as all methods here.
+    /// Panics if the memory belongs to another store, as do all methods here.
     pub fn data<'a, T: 'static>(&self, store: impl Into<StoreContext<'a, T>>) -> &'a [u8] {
         let core = store.into().0.core();
         check_store(self.store, core, "Memory");
         core.memory_data(self.id)
     }
 
-    /// Its bytes, to be written. Nobody sees which of them are: [`Config::host_write_check`](crate::Config::host_write_check) does
-    /// not apply, as with [`Memory::data_and_store_mut`].
+    /// Returns the memory's bytes, for writing. [`Config::host_write_check`](crate::Config::host_write_check) does not
+    /// apply, because the runtime cannot see which bytes are written. The same holds for
+    /// [`Memory::data_and_store_mut`].
     pub fn data_mut<'a, T: 'static>(&self, store: impl Into<StoreContextMut<'a, T>>) -> &'a mut [u8] {
         let core = store.into().0.core_mut();
         check_store(self.store, core, "Memory");
         core.memory_data_mut(self.id)
     }
 
-    /// Its bytes, to be written, and the embedder's data beside them.
+    /// Returns the memory's bytes, for writing, and the embedder's data.
     pub fn data_and_store_mut<'a, T: 'static>(
         &self,
         store: impl Into<StoreContextMut<'a, T>>,
@@ -127,7 +130,8 @@ impl Memory {
         (core.memory_data_mut(self.id), data)
     }
 
-    /// As [`Memory::data_and_store_mut`], for those who copy to it. What they hand to the kernel to be written they have prepared.
+    /// Returns the same as [`Memory::data_and_store_mut`], for callers that copy into the bytes, and that call
+    /// [`Memory::prepare_for_kernel`] for bytes that the kernel writes.
     #[doc(hidden)]
     pub fn copied_data_and_store_mut<'a, T: 'static>(
         &self,
@@ -138,39 +142,39 @@ impl Memory {
         (core.memory_copy_mut(self.id), data)
     }
 
-    /// Has the kernel write to bytes of [`Memory::copied_data_and_store_mut`]: in a sandbox pages can be protected to learn of the first
-    /// write to them, and system calls fail there (`EFAULT`).
+    /// Makes bytes of [`Memory::copied_data_and_store_mut`] writable for the kernel: in a sandbox, pages may be
+    /// write-protected to detect the first write, and system calls that write to them would fail with `EFAULT`.
     #[doc(hidden)]
     pub fn prepare_for_kernel(bytes: &mut [u8]) {
         belljar_vm::prepare_for_kernel(bytes);
     }
 
-    /// Its size in bytes.
+    /// Returns the memory's size in bytes.
     pub fn data_size(&self, store: impl AsContext) -> usize {
         self.data(&store).len()
     }
 
-    /// Its size in pages.
+    /// Returns the memory's size in pages.
     pub fn size(&self, store: impl AsContext) -> u64 {
         let store = store.as_context();
         self.data_size(&store) as u64 / self.page_size(&store)
     }
 
-    /// Bytes of a page: 65536, or 1 where its type says so.
+    /// Returns the bytes per page: 65536, or 1 if the type says so.
     pub fn page_size(&self, store: impl AsContext) -> u64 {
         self.ty(store).page_size()
     }
 
-    /// The power of two that the page size is.
+    /// Returns the base-2 logarithm of the page size.
     pub fn page_size_log2(&self, store: impl AsContext) -> u8 {
         self.ty(store).page_size_log2()
     }
 
-    /// Makes it `delta` pages larger. Returns the size before.
+    /// Grows the memory by `delta` pages. Returns the previous size in pages.
     ///
     /// # Errors
     ///
-    /// Where its type, the store's limits or the machine say no.
+    /// Returns an error if the memory's type, the store's limits or the operating system do not allow it.
     pub fn grow(&self, mut store: impl AsContextMut, delta: u64) -> Result<u64> {
         let store = store.as_context_mut();
         check_store(self.store, store.0.core(), "Memory");
@@ -196,11 +200,11 @@ impl Memory {
         })
     }
 
-    /// Copies bytes out of it.
+    /// Copies bytes from the memory to `buffer`.
     ///
     /// # Errors
     ///
-    /// Where the range is not inside; nothing is copied then.
+    /// Returns an error, and copies nothing, if the range is out of bounds.
     pub fn read(
         &self,
         store: impl AsContext,
@@ -215,12 +219,12 @@ impl Memory {
         Ok(())
     }
 
-    /// Copies bytes into it.
+    /// Copies bytes from `buffer` to the memory.
     ///
     /// # Errors
     ///
-    /// Where the range is not inside, or, with [`Config::host_write_check`](crate::Config::host_write_check), the guest has not handed
-    /// it out; nothing is copied then.
+    /// Returns an error, and copies nothing, if the range is out of bounds, or if
+    /// [`Config::host_write_check`](crate::Config::host_write_check) is on and the guest has not handed the range out.
     pub fn write(
         &self,
         mut store: impl AsContextMut,
@@ -241,8 +245,9 @@ impl Memory {
         Ok(())
     }
 
-    /// Says that the guest expects the host to write to a range: it was agreed upon, or the guest has returned its address. Matters
-    /// where [`Config::host_write_check`](crate::Config::host_write_check) is on. It may lie outside the memory as it is now.
+    /// Declares that the guest expects the host to write to a range, by convention or because the guest returned its
+    /// address. Only [`Config::host_write_check`](crate::Config::host_write_check) uses this. The range may exceed the
+    /// current size of the memory.
     ///
     /// ```
     /// use belljar::{Config, Engine, Instance, Module, Store};
@@ -264,7 +269,7 @@ impl Memory {
         GuestRanges::of_memory(core, self.id).declare(range.start as u64..range.end as u64);
     }
 
-    /// Takes back what [`Memory::declare`] said of a range, or of a part of one.
+    /// Removes a range, or a part of one, from those of [`Memory::declare`].
     pub fn undeclare(&self, mut store: impl AsContextMut, range: Range<usize>) {
         let core = store.as_context_mut().0.core_mut();
         check_store(self.store, core, "Memory");

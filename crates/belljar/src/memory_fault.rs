@@ -1,12 +1,12 @@
-//! The memory access that trapped, as the embedder and its users see it.
+//! Descriptions of memory accesses that trapped.
 
 use crate::fault_hint::FaultHint;
 use belljar_core::{ByteCount, PageCount, WASM_PAGE_SIZE};
 use belljar_vm::{Fault, FaultAddress, SegmentPart};
 use std::fmt;
 
-/// The memory access that trapped. In an [`Error`] beside [`crate::Trap::MemoryOutOfBounds`], whose message its
-/// own continues:
+/// The memory access that trapped. An [`crate::Error`] holds it beside [`crate::Trap::MemoryOutOfBounds`], and its message
+/// continues that of the trap:
 ///
 /// ```
 /// # fn main() -> belljar::Result<()> {
@@ -25,7 +25,8 @@ use std::fmt;
 /// # }
 /// ```
 ///
-/// The last clause is there where an address far outside looks like something: text, what debug allocators fill memory with, a negative
+/// The last clause appears if an address far out of bounds matches a pattern: text, the fill bytes of debug allocators,
+/// a negative number, or an exhausted guest stack.
 /// number, or a guest's stack that was used up.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct MemoryFault {
@@ -34,8 +35,9 @@ pub struct MemoryFault {
 }
 
 impl MemoryFault {
-    /// The address at which the access began; `None` where only the result of a comparison is left of it. Of a
-    /// load or store at or across the memory's end, the end: the machine does not say where it began.
+    /// Returns the address at which the access began. If a load or store began at or crossed the memory's end, the
+    /// result is the end, because the processor does not report where the access began. `None` if only the result of a
+    /// comparison is left of the address.
     pub fn address(&self) -> Option<u64> {
         match self.fault.address {
             FaultAddress::Start(address) | FaultAddress::End(address) => Some(address),
@@ -43,29 +45,29 @@ impl MemoryFault {
         }
     }
 
-    /// How many bytes were to be read or written, where that is known.
+    /// Returns the size of the access in bytes, if it is known.
     pub fn access_size(&self) -> Option<u64> {
         self.fault.length
     }
 
-    /// The memory's size in bytes at that time.
+    /// Returns the memory's size in bytes when the access trapped.
     pub fn memory_size(&self) -> u64 {
         self.fault.memory_size
     }
 
-    /// The memory's index in the module of the innermost function, or the one that was being instantiated, where
-    /// it is known.
+    /// Returns the memory's index, if it is known, in the module of the innermost function or in the module that was
+    /// being instantiated.
     pub fn memory_index(&self) -> Option<u32> {
         self.fault.memory.map(|memory| memory.0)
     }
 
-    /// The index of the data segment that was being copied, by `memory.init` or at instantiation. If the bytes do
-    /// not lie within the segment, that was the reason for the trap.
+    /// Returns the index of the data segment that was being copied, by `memory.init` or at instantiation. If the bytes
+    /// do not lie within the segment, that was the reason for the trap.
     pub fn data_segment(&self) -> Option<u32> {
         self.fault.source.map(|source| source.segment.0)
     }
 
-    /// The part of a data segment that was to be copied, if the segment does not have it.
+    /// Returns the part of a data segment that was to be copied, if it exceeds the segment.
     fn missing_source(&self) -> Option<SegmentPart> {
         let length = self.fault.length?;
         self.fault.source.filter(|source| source.start.saturating_add(length) > source.size)

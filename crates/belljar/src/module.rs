@@ -1,4 +1,4 @@
-//! Modules: validated, compiled, shareable.
+//! Modules: validated and compiled WebAssembly, shared by all threads.
 
 use crate::artifact::{ArtifactOptions, LoadedArtifact, Origin, cache, deserialize, serialize};
 use crate::artifact_info::ArtifactInfo;
@@ -18,7 +18,7 @@ use std::io::Read;
 use std::path::Path;
 use std::sync::{Arc, OnceLock};
 
-/// A compiled module. Cheap to clone; any number of stores and threads may instantiate it.
+/// A compiled module. It is cheap to clone, and any number of stores and threads may instantiate it.
 ///
 /// ```
 /// use belljar::{Engine, Module};
@@ -40,7 +40,7 @@ struct Inner {
     described: Arc<belljar_module::Module>,
     code: Arc<LoadedModule>,
     origin: Origin,
-    /// The same module compiled with explicit checks, made when a memory demands it.
+    /// The same module compiled with explicit bounds checks, created when a memory needs it.
     checked: OnceLock<Arc<LoadedModule>>,
 }
 
@@ -49,8 +49,8 @@ impl Module {
     ///
     /// # Errors
     ///
-    /// Where the text has a syntax error (with line and column), the binary is malformed or invalid (with the
-    /// position), or a limit of the compiler is exceeded.
+    /// Returns an error if the text has a syntax error (with line and column), if the binary is malformed or invalid
+    /// (with the position), or if a limit of the compiler is exceeded.
     pub fn new(engine: &Engine, bytes: impl AsRef<[u8]>) -> Result<Self> {
         let bytes = to_binary(bytes.as_ref(), None, false)?;
         Self::from_binary(engine, &bytes)
@@ -60,7 +60,7 @@ impl Module {
     ///
     /// # Errors
     ///
-    /// As [`Module::new`].
+    /// Returns an error as [`Module::new`] does.
     pub fn from_binary(engine: &Engine, binary: &[u8]) -> Result<Self> {
         Self::of_binary(engine, Bytes::copy_from_slice(binary), &BuildOptions::of(engine))
     }
@@ -77,25 +77,25 @@ impl Module {
         Ok(Self { inner: Arc::new(inner) })
     }
 
-    /// As [`Module::from_binary`], without a copy of the binary.
+    /// Compiles a module from its binary, without copying it.
     ///
     /// # Errors
     ///
-    /// As [`Module::new`].
+    /// Returns an error as [`Module::new`] does.
     pub fn from_bytes(engine: &Engine, binary: impl Into<Bytes>) -> Result<Self> {
         Self::of_binary(engine, binary.into(), &BuildOptions::of(engine))
     }
 
-    /// Reads a file whole, as [`Module::from_bytes`] takes it. Of a large file this is faster than [`std::fs::read`], as it
-    /// asks the system for large pages.
+    /// Reads a whole file, for [`Module::from_bytes`]. For a large file this is faster than [`std::fs::read`], because
+    /// it requests huge pages.
     ///
     /// # Errors
     ///
-    /// Where the file cannot be read, and where it has more than 1 GiB, the limit of the web: files may claim any length, and
-    /// devices never end.
+    /// Returns an error if the file cannot be read, or if it has more than 1 GiB, the limit on the web: files may claim
+    /// any length, and devices may never end.
     pub fn read_file(file: &File) -> std::io::Result<Bytes> {
         let too_large = || {
-            let why = "a module may have at most 1 GiB, and the file has more";
+            let why = "a module may have at most 1 GiB, but the file has more";
             std::io::Error::new(std::io::ErrorKind::FileTooLarge, why)
         };
         let meta = file.metadata()?;
@@ -105,7 +105,7 @@ impl Module {
         if meta.is_file() && meta.len() >= LARGE_FILE {
             return Ok(PrivateCopy::read(file, meta.len())?.into_bytes());
         }
-        // With room for a byte more, which is not there: that is how its end is found.
+        // Room for one more byte than expected, to detect the end of the file.
         let expected = if meta.is_file() { meta.len() as usize + 1 } else { 0 };
         let mut bytes = Vec::with_capacity(expected);
         file.take(LARGEST_FILE + 1).read_to_end(&mut bytes)?;
@@ -115,11 +115,11 @@ impl Module {
         Ok(bytes.into())
     }
 
-    /// Compiles a module from a file in binary or text format, or loads one that [`Module::serialize`] made.
+    /// Compiles a module from a file in binary or text format, or loads an artifact of [`Module::serialize`].
     ///
     /// # Errors
     ///
-    /// As [`Module::new`] and [`Module::deserialize`], and where the file cannot be read.
+    /// Returns an error as [`Module::new`] and [`Module::deserialize`] do, or if the file cannot be read.
     pub fn from_file(engine: &Engine, path: impl AsRef<Path>) -> Result<Self> {
         let path = path.as_ref();
         let cannot_read = || format!("could not read {}", OutsideText::new(path));
@@ -137,8 +137,8 @@ impl Module {
             .with_context(|| format!("could not compile {}", OutsideText::new(path)))
     }
 
-    /// The module as an artifact: an ELF file with its code, which [`Module::deserialize`] loads without compiling, sealed
-    /// for this user on this machine.
+    /// Serializes the module as an artifact: an ELF file with its code, which [`Module::deserialize`] loads without
+    /// compiling. It is sealed for this user on this machine.
     ///
     /// ```
     /// use belljar::{Config, Engine, Instance, Module, Origin, Store, Trust, UserKey};
@@ -164,16 +164,17 @@ impl Module {
     ///
     /// # Errors
     ///
-    /// Where this user has no key and none can be made.
+    /// Returns an error if this user has no key and none can be created.
     pub fn serialize(&self) -> Result<Vec<u8>> {
         self.serialize_with(ArtifactOptions::new())
     }
 
-    /// As [`Module::serialize`], with options.
+    /// Serializes the module as an artifact, with options.
     ///
     /// # Errors
     ///
-    /// As there, unless a key is given to sign with; and where the module's wasm is to be embedded and is not known.
+    /// Returns an error as [`Module::serialize`] does, unless the options have a key to sign with. Also returns an
+    /// error if the module's wasm is to be embedded but is not available.
     pub fn serialize_with(&self, options: ArtifactOptions<'_>) -> Result<Vec<u8>> {
         let Inner { engine, described, code, .. } = &*self.inner;
         serialize::serialize(
@@ -185,24 +186,25 @@ impl Module {
         )
     }
 
-    /// Loads a module that [`Module::serialize`] made. This is safe whatever the bytes are: code is used only if this user
-    /// made it, or the holder of a key that is trusted ([`crate::Config::trust`]), and nothing was changed since.
+    /// Loads an artifact of [`Module::serialize`]. This is safe for any bytes: code is used only if this user or the
+    /// holder of a trusted key ([`crate::Config::trust`]) sealed it, and if it was not changed since.
     ///
-    /// An artifact that is whole but cannot be used is compiled again if it holds its wasm; [`Module::origin`] says so.
+    /// If an artifact is intact but cannot be used, and holds its wasm, the module is compiled again;
+    /// [`Module::origin`] tells.
     ///
     /// # Errors
     ///
-    /// Where the artifact cannot be used, as an [`crate::ArtifactError`] that says why.
+    /// Returns an [`crate::ArtifactError`] that tells why the artifact cannot be used.
     pub fn deserialize(engine: &Engine, bytes: impl AsRef<[u8]>) -> Result<Self> {
-        let copy = PrivateCopy::of(bytes.as_ref()).context("there is no memory for the compiled module")?;
+        let copy = PrivateCopy::of(bytes.as_ref()).context("not enough memory for the compiled module")?;
         Self::of(engine, deserialize::deserialize(engine, copy)?)
     }
 
-    /// As [`Module::deserialize`], from a file. Once this has returned, whatever happens to the file makes no difference.
+    /// Loads an artifact from a file, as [`Module::deserialize`] does. Later changes of the file have no effect.
     ///
     /// # Errors
     ///
-    /// As there, and where the file cannot be read.
+    /// Returns an error as [`Module::deserialize`] does, or if the file cannot be read.
     pub fn deserialize_file(engine: &Engine, path: impl AsRef<Path>) -> Result<Self> {
         let path = path.as_ref();
         let file = File::open(path).with_context(|| format!("could not read {}", OutsideText::new(path)))?;
@@ -210,36 +212,37 @@ impl Module {
             .with_context(|| format!("could not load {}", OutsideText::new(path)))
     }
 
-    /// As [`Module::deserialize_file`], from a file that is open.
+    /// Loads an artifact from an open file, as [`Module::deserialize_file`] does.
     ///
     /// # Errors
     ///
-    /// As there.
+    /// Returns an error as [`Module::deserialize_file`] does.
     pub fn deserialize_open_file(engine: &Engine, file: &File) -> Result<Self> {
         Self::of(engine, deserialize::deserialize_file(engine, file)?)
     }
 
-    /// Whether it was loaded from a snapshot ([`crate::Store::snapshot`]): then an instance does not begin anew, but where the one was
-    /// that the snapshot was taken of. It is the first of its store, and its start function does not run again.
+    /// Returns whether the module is a snapshot ([`crate::Store::snapshot`]). An instance of it starts in the state of
+    /// the snapshot instead of a fresh one. It must be the first instance of its store, and its start function does not
+    /// run again.
     pub fn has_snapshot(&self) -> bool {
         self.inner.code.code_image().snapshot().is_some()
     }
 
-    /// The note that its snapshot was taken with, if it has one.
+    /// Returns the note of the module's snapshot, if it has one.
     ///
     /// # Errors
     ///
-    /// Where the snapshot is damaged.
+    /// Returns an error if the snapshot is damaged.
     pub fn snapshot_note(&self) -> Result<Option<Vec<u8>>> {
         belljar_vm::snapshot_note(self.inner.code.code_image())
     }
 
-    /// Whether instantiation calls a start function.
+    /// Returns whether instantiation calls a start function.
     pub fn has_start_function(&self) -> bool {
         self.inner.described.start().is_some()
     }
 
-    /// Where the code came from.
+    /// Returns where the code came from.
     pub fn origin(&self) -> &Origin {
         &self.inner.origin
     }
@@ -248,31 +251,32 @@ impl Module {
     ///
     /// # Errors
     ///
-    /// Where it is malformed or invalid.
+    /// Returns an error if the binary is malformed or invalid.
     pub fn validate(engine: &Engine, binary: &[u8]) -> Result<()> {
         validate(engine, binary).map(|_| ())
     }
 
-    /// Checks a binary without compiling it, as [`Module::validate`], and tells what in it makes every instantiation fail.
+    /// Checks a binary as [`Module::validate`] does, and returns the problems that make every instantiation fail.
     ///
     /// # Errors
     ///
-    /// As there.
+    /// Returns an error as [`Module::validate`] does.
     pub fn validate_to_start(engine: &Engine, binary: &[u8]) -> Result<Vec<StartProblem>> {
         validate(engine, binary).map(|module| start_problem::of(&module))
     }
 
-    /// What in the module makes every instantiation fail, whatever its imports are. Most modules have nothing of the kind.
+    /// Returns the problems that make every instantiation of the module fail, whatever its imports are. Most modules
+    /// have none.
     pub fn start_problems(&self) -> Vec<StartProblem> {
         start_problem::of(&self.inner.described)
     }
 
-    /// The name that the name section gives the module.
+    /// Returns the module's name according to its name section.
     pub fn name(&self) -> Option<&str> {
         self.inner.described.names().module()
     }
 
-    /// The imports, in order.
+    /// Returns the imports, in order.
     pub fn imports(&self) -> impl ExactSizeIterator<Item = ImportType<'_>> + '_ {
         let Inner { engine, described, code, .. } = &*self.inner;
         described.imports().iter().map(|import| ImportType {
@@ -282,7 +286,7 @@ impl Module {
         })
     }
 
-    /// The exports, in order.
+    /// Returns the exports, in order.
     pub fn exports(&self) -> impl ExactSizeIterator<Item = ExportType<'_>> + '_ {
         let Inner { engine, described, code, .. } = &*self.inner;
         described.exports().iter().map(|export| ExportType {
@@ -291,14 +295,14 @@ impl Module {
         })
     }
 
-    /// The type of the export of this name.
+    /// Returns the type of an export, by name.
     pub fn get_export(&self, name: &str) -> Option<ExternType> {
         let Inner { engine, described, code, .. } = &*self.inner;
         described.export(name).map(|export| shown(code.entity_type(export.entity), engine.runtime()))
     }
 
-    /// The contents of the custom sections of this name, in order. Of a module out of an artifact's file, those that turn out
-    /// to be damaged are missing.
+    /// Returns the contents of the custom sections of this name, in order. For a module from an artifact file, damaged
+    /// sections are omitted.
     pub fn custom_sections<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a [u8]> + 'a {
         let Inner { described, code, .. } = &*self.inner;
         described
@@ -309,12 +313,12 @@ impl Module {
             .filter(|bytes| code.code_image().load_part(bytes).is_ok())
     }
 
-    /// The names of its custom sections, in order.
+    /// Returns the names of the module's custom sections, in order.
     pub(crate) fn custom_section_names(&self) -> impl Iterator<Item = &str> {
         self.inner.described.custom_sections().iter().map(|(name, _)| &**name)
     }
 
-    /// The engine that compiled it.
+    /// Returns the module's engine.
     pub fn engine(&self) -> &Engine {
         &self.inner.engine
     }
@@ -323,17 +327,17 @@ impl Module {
         &self.inner.code
     }
 
-    /// The module compiled with explicit memory checks.
+    /// Returns the module compiled with explicit bounds checks.
     pub(crate) fn checked_code(&self) -> Result<Arc<LoadedModule>> {
         if let Some(code) = self.inner.checked.get() {
             return Ok(code.clone());
         }
         let Inner { engine, described, code, .. } = &*self.inner;
         let binary = described.binary().whole().context(
-            "memories of full size cannot be had here, and the compiled module does not hold the wasm from which it could \
-             be compiled anew: allow the process more address space, or compile it with its source embedded",
+            "this process cannot reserve memories of full size, and the compiled module does not contain the wasm to compile \
+             it with checks: allow the process more address space, or compile it with its source embedded",
         )?;
-        // Out of a file, it may not have been read yet: what is damaged must not be compiled.
+        // The binary may not have been read from its file yet: damaged bytes must not be compiled.
         code.code_image().load_part(binary)?;
         let compiler = engine.compiler();
         let tunables = Tunables { memory_access: MemoryAccess::Checked, ..compiler.tunables };
@@ -357,8 +361,8 @@ fn validate(engine: &Engine, binary: &[u8]) -> Result<belljar_module::Module> {
     })
 }
 
-/// The largest file that is read. The same limit as the web's.
+/// The largest file that is read: the limit on the web.
 const LARGEST_FILE: u64 = 1 << 30;
 
-/// Bytes from which on large pages are worth asking for.
+/// The size in bytes from which on huge pages are worth requesting.
 const LARGE_FILE: u64 = 1 << 20;

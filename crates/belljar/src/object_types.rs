@@ -1,4 +1,4 @@
-//! Types of structs and arrays, as an engine knows them.
+//! Types of structs and arrays, registered with an engine.
 
 use crate::{Engine, FieldType, HeapType, RefType, Result};
 use anyhow::Context;
@@ -7,26 +7,31 @@ use belljar_vm::Runtime;
 use std::fmt;
 use std::sync::{Arc, Weak};
 
-/// Whether types may be declared below a type.
+/// Whether a type may have subtypes.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Finality {
-    /// None may.
+    /// It has no subtypes.
     Final,
-    /// Some may.
+    /// It may have subtypes.
     NonFinal,
 }
 
-/// A type that an engine knows.
+/// A type that is registered with an engine.
 #[derive(Clone)]
-struct Known {
+struct RegisteredType {
     runtime: Weak<Runtime>,
     id: TypeId,
     ty: Arc<SubType>,
 }
 
-impl Known {
-    /// `ty` refers to types of the engine by their ids.
-    fn define(engine: &Engine, finality: Finality, above: Option<&Known>, ty: CompositeType) -> Result<Self> {
+impl RegisteredType {
+    /// Registers a type. `ty` refers to types of the engine by their ids.
+    fn define(
+        engine: &Engine,
+        finality: Finality,
+        above: Option<&RegisteredType>,
+        ty: CompositeType,
+    ) -> Result<Self> {
         let runtime = engine.runtime();
         let supertype = above.map(|above| above.id_in(runtime).map(TypeRef::Id)).transpose()?;
         let ty = SubType { is_final: finality == Finality::Final, supertype, composite: ty };
@@ -48,13 +53,13 @@ impl Known {
         Ok(self.id)
     }
 
-    /// As the embedder holds it. An engine that is gone knows no types, but their handles are still told apart.
+    /// Returns the type as the embedder sees it. If the engine is gone, the result still distinguishes different types.
     fn heap_type(&self) -> HeapType {
         let id = TypeRef::Id(self.id);
         HeapType::Defined(self.runtime.upgrade().map_or(id, |runtime| runtime.show_type(id)))
     }
 
-    /// A field of the type as the embedder holds it.
+    /// Returns a field of the type as the embedder sees it.
     fn shown_field(&self, field: FieldType) -> FieldType {
         field.map(&mut |r| self.runtime.upgrade().map_or(r, |runtime| runtime.show_type(r)))
     }
@@ -72,10 +77,10 @@ macro_rules! object_type {
     ($(#[$doc:meta])* $name:ident $variant:ident) => {
         $(#[$doc])*
         #[derive(Clone)]
-        pub struct $name(Known);
+        pub struct $name(RegisteredType);
 
         impl $name {
-            /// The type of this heap type in an engine, if it is one.
+            /// Returns the type of a heap type in an engine, if it is of this kind.
             pub fn from_heap_type(engine: &Engine, ty: HeapType) -> Option<Self> {
                 let HeapType::Defined(ty) = ty else { return None };
                 match engine.runtime().own_types(|own| own(ty)) {
@@ -85,7 +90,7 @@ macro_rules! object_type {
             }
 
             pub(crate) fn of_id(runtime: &Arc<Runtime>, id: TypeId) -> Option<Self> {
-                let known = Known::of_id(runtime, id)?;
+                let known = RegisteredType::of_id(runtime, id)?;
                 matches!(known.ty.composite, CompositeType::$variant(_)).then_some(Self(known))
             }
 
@@ -93,22 +98,22 @@ macro_rules! object_type {
                 self.0.id_in(runtime)
             }
 
-            /// The type as what a reference refers to.
+            /// Returns the type as a heap type, for references.
             pub fn heap_type(&self) -> HeapType {
                 self.0.heap_type()
             }
 
-            /// The type of references to it.
+            /// Returns the type of references to it.
             pub fn ref_type(&self, nullable: bool) -> RefType {
                 RefType::new(nullable, self.heap_type())
             }
 
-            /// Whether types may be declared below it.
+            /// Returns whether the type may have subtypes.
             pub fn finality(&self) -> Finality {
                 self.0.finality()
             }
 
-            /// Whether it is another type or was declared below it.
+            /// Returns whether this type is `other` or a subtype of it.
             pub fn matches(&self, other: &Self) -> bool {
                 let Some(runtime) = self.0.runtime.upgrade() else { return false };
                 let ty = |id| RefType::new(false, HeapType::Defined(TypeRef::Id(id))).into();
@@ -116,7 +121,7 @@ macro_rules! object_type {
             }
         }
 
-        /// Equal are handles of the same type of the same engine.
+        /// Handles are equal if they are of the same type of the same engine.
         impl PartialEq for $name {
             fn eq(&self, other: &Self) -> bool {
                 self.0.same(&other.0)
@@ -134,32 +139,32 @@ macro_rules! object_type {
 }
 
 object_type! {
-    /// The type of a struct: its fields. An engine knows it as long as it lives.
+    /// The type of a struct, as a list of fields. The engine keeps it as long as the engine itself lives.
     StructType Struct
 }
 
 object_type! {
-    /// The type of an array: its elements. An engine knows it as long as it lives.
+    /// The type of an array, with the type of its elements. The engine keeps it as long as the engine itself lives.
     ArrayType Array
 }
 
 impl StructType {
-    /// A struct type that nothing is below.
+    /// Creates a final struct type.
     ///
     /// # Errors
     ///
-    /// Where a field refers to a type of another engine, or the engine has no room for another type.
+    /// Returns an error if a field refers to a type of another engine, or if the engine has no room for another type.
     pub fn new(engine: &Engine, fields: impl IntoIterator<Item = FieldType>) -> Result<Self> {
         let ty = own_fields(engine, fields)?;
-        Known::define(engine, Finality::Final, None, CompositeType::Struct(ty)).map(Self)
+        RegisteredType::define(engine, Finality::Final, None, CompositeType::Struct(ty)).map(Self)
     }
 
-    /// A struct type below another, whose fields it starts with.
+    /// Creates a struct type with a supertype, whose fields it starts with.
     ///
     /// # Errors
     ///
-    /// Where the fields do not extend those of `supertype`, that is final or of another engine, as a type may be that a field refers
-    /// to, or the engine has no room for another type.
+    /// Returns an error if the fields do not extend those of `supertype`, if `supertype` is final, if it or the type of
+    /// a field belongs to another engine, or if the engine has no room for another type.
     pub fn with_finality_and_supertype(
         engine: &Engine,
         finality: Finality,
@@ -176,15 +181,15 @@ impl StructType {
             anyhow::ensure!(fits, "the fields do not extend those of the supertype, {above:?}");
         }
         let above = supertype.map(|above| &above.0);
-        Known::define(engine, finality, above, CompositeType::Struct(ty)).map(Self)
+        RegisteredType::define(engine, finality, above, CompositeType::Struct(ty)).map(Self)
     }
 
-    /// Its fields, in order.
+    /// Returns the fields, in order.
     pub fn fields(&self) -> impl ExactSizeIterator<Item = FieldType> + '_ {
         self.own_fields().iter().map(|field| self.0.shown_field(*field))
     }
 
-    /// Its fields as the engine has them.
+    /// Returns the fields with the engine's type ids.
     fn own_fields(&self) -> &[FieldType] {
         match &self.0.ty.composite {
             CompositeType::Struct(ty) => ty.fields(),
@@ -192,25 +197,25 @@ impl StructType {
         }
     }
 
-    /// The `i`th field.
+    /// Returns the `i`th field.
     pub fn field(&self, i: usize) -> Option<FieldType> {
         self.fields().nth(i)
     }
 }
 
-/// A struct type of fields of the embedder's.
+/// Creates a struct type with fields of the embedder.
 fn own_fields(
     engine: &Engine,
     fields: impl IntoIterator<Item = FieldType>,
 ) -> Result<belljar_core::StructType> {
-    // The embedder's iterator may do anything, so it is at its end before anybody looks at what it gave.
+    // The embedder's iterator may run any code, so it is exhausted before the fields are used.
     let fields: Vec<FieldType> = fields.into_iter().collect();
     engine.runtime().own_types(|mut own| {
         belljar_core::StructType::new(fields.into_iter().map(|field| field.map(&mut own)))
     })
 }
 
-/// Whether a field may stand where another is wanted.
+/// Returns whether field `a` can extend a supertype's field `b`.
 fn field_matches(engine: &Engine, a: &FieldType, b: &FieldType) -> bool {
     use crate::{Mutability, StorageType};
     let below = match (a.element_type(), b.element_type()) {
@@ -225,17 +230,18 @@ fn field_matches(engine: &Engine, a: &FieldType, b: &FieldType) -> bool {
 }
 
 impl ArrayType {
-    /// An array type that nothing is below.
+    /// Creates a final array type.
     ///
     /// # Errors
     ///
-    /// Where the elements refer to a type of another engine, or the engine has no room for another type.
+    /// Returns an error if the elements refer to a type of another engine, or if the engine has no room for another
+    /// type.
     pub fn new(engine: &Engine, element: FieldType) -> Result<Self> {
         let ty = belljar_core::ArrayType::new(engine.runtime().own_types(|mut own| element.map(&mut own))?);
-        Known::define(engine, Finality::Final, None, CompositeType::Array(ty)).map(Self)
+        RegisteredType::define(engine, Finality::Final, None, CompositeType::Array(ty)).map(Self)
     }
 
-    /// Its elements.
+    /// Returns the type of the elements.
     pub fn field_type(&self) -> FieldType {
         match &self.0.ty.composite {
             CompositeType::Array(ty) => self.0.shown_field(ty.field_type()),

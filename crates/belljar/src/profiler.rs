@@ -1,7 +1,7 @@
 //! Profiles: where the guests of an engine spend CPU time.
 //!
-//! In: samples of running threads (belljar-vm). Out: a [`Profile`] with names, lines and host functions. Never: touches a
-//! guest's code, or looks a position up twice.
+//! In: samples of running threads (belljar-vm). Out: a [`Profile`] with names, lines and host functions. Never: changes
+//! a guest's code, or looks up a position twice.
 
 use crate::inspector::{import_called_by, runtime_work};
 use crate::{Engine, Result};
@@ -18,9 +18,10 @@ use std::time::Duration;
 
 /// Records where the guests of an engine spend CPU time, from [`Profiler::start`] to [`Profiler::finish`].
 ///
-/// Each thread that runs guests is interrupted by a timer of its CPU time, notes its stack, and goes on. Code is the same with
-/// and without, and what waits is not seen. Stacks hold guest functions by name, file and line, inlined ones included, functions
-/// of the host that they called, and what the runtime did for them. Names are looked up on a thread of the profiler's.
+/// A timer of its CPU time interrupts each thread that runs guests; the thread records its stack and continues. Guest
+/// code is the same with and without profiling. Threads that wait are not sampled. Stacks hold guest functions with
+/// name, file and line, including inlined ones, the host functions that they called, and what the runtime did for them.
+/// The profiler looks names up on a thread of its own.
 ///
 /// ```
 /// use belljar::{Engine, Instance, Module, ProfileFormat, Profiler, Store};
@@ -46,7 +47,7 @@ pub struct Profiler {
     stop: mpsc::Sender<()>,
     thread: JoinHandle<(Profile, Option<io::Error>)>,
     engine: Weak<crate::engine::Inner>,
-    /// The process that it was started in.
+    /// The process that started the profiler.
     process: u32,
 }
 
@@ -54,16 +55,17 @@ pub struct Profiler {
 const FETCH: Duration = Duration::from_millis(20);
 
 impl Profiler {
-    /// Starts. `title` says what is profiled; `interval` is the CPU time between two samples of a thread, usually a millisecond.
-    /// Kernels look at clocks of CPU time 100 to 1000 times a second (`CONFIG_HZ`): a sample then stands for several intervals,
-    /// and says so. An interval below a millisecond is kept where the process may use the kernel's performance counters, and
-    /// costs more.
+    /// Starts recording. `title` describes what is profiled; `interval` is the CPU time between two samples of a
+    /// thread, usually a millisecond. Kernels check CPU-time clocks 100 to 1000 times a second (`CONFIG_HZ`); a sample
+    /// then stands for several intervals, and records how many. An interval below a millisecond is kept if the process
+    /// may use the kernel's performance counters, and costs more.
     ///
     /// # Errors
     ///
-    /// Where a profile of this process is being recorded already, or the process may have no more timers or threads.
+    /// Returns an error if a profile of this process is already being recorded, or if no more timers or threads can be
+    /// created.
     pub fn start(engine: &Engine, title: &str, interval: Duration) -> Result<Self> {
-        let sampler = Sampler::start(interval).context("could not begin to record a profile")?;
+        let sampler = Sampler::start(interval).context("could not start recording a profile")?;
         let names = Names::new(ProfileBuilder::new(title, interval));
         let recorder =
             Recorder { sampler, engine: engine.runtime().number(), names, threads: HashSet::new() };
@@ -71,21 +73,22 @@ impl Profiler {
         let thread = std::thread::Builder::new()
             .name("belljar-profiler".into())
             .spawn(move || recorder.record(&stopped))
-            .context("could not start the thread that names what is sampled")?;
+            .context("could not start the thread that looks up names for the profile")?;
         Ok(Self { stop, thread, engine: engine.downgrade(), process: process_generation() })
     }
 
-    /// Stops. The profile. If threads that came later could not be sampled, [`Engine::problems`] tells.
+    /// Stops recording and returns the profile. If threads could not be sampled, there is a warning in
+    /// [`Engine::problems`].
     ///
     /// # Errors
     ///
-    /// Where the profiler's thread has failed, which would be a bug; in a forked child.
+    /// Returns an error in a forked child, or if the profiler's thread has panicked, which is a bug.
     pub fn finish(self) -> Result<Profile> {
         anyhow::ensure!(
             self.process == process_generation(),
-            "the profiler was started before the process was forked, and goes on in the parent alone"
+            "the profiler was started before the process was forked, and runs only in the parent"
         );
-        // Its end is what the thread waits for.
+        // Dropping it tells the thread to stop.
         drop(self.stop);
         let ended = self.thread.join();
         let (profile, problem) =
@@ -97,12 +100,12 @@ impl Profiler {
     }
 }
 
-/// Fetches samples and names what is in them.
+/// Fetches samples and looks up the names in them.
 struct Recorder {
     sampler: Sampler,
     engine: usize,
     names: Names,
-    /// Threads that have a name.
+    /// Threads whose names are known.
     threads: HashSet<i32>,
 }
 
@@ -130,11 +133,11 @@ impl Recorder {
     }
 }
 
-/// Frames of positions that were already looked up.
+/// The frames of positions that were already looked up.
 struct Names {
     builder: ProfileBuilder,
     in_code: HashMap<(usize, CodeOffset), Arc<[FrameId]>>,
-    /// Keep the addresses above from being used again, not what is there.
+    /// These keep the addresses above from being reused, but not the code alive.
     codes: HashMap<usize, Weak<CodeChunk>>,
     host_calls: HashMap<HostCallee, FrameId>,
     omitted: Option<FrameId>,
@@ -229,8 +232,9 @@ impl Names {
     }
 }
 
-/// The frames of one wasm function on the stack, innermost first: what the guest's compiler inlined there, and the function itself.
-/// `is_inlined` says whether belljar inlined the function, too. Reads debug information.
+/// Returns the frames of one wasm function on the stack, innermost first: the functions that the guest's compiler
+/// inlined there, and the function itself. `is_inlined` says whether belljar inlined the function, too. Reads debug
+/// information.
 fn profile_frames(function: &FrameInfo, is_inlined: bool) -> Vec<ProfileFrame> {
     let printed = |name: &str| PrintedName(name).to_string();
     let wasm_name = || match function.func_name() {
@@ -259,7 +263,7 @@ fn profile_frames(function: &FrameInfo, is_inlined: bool) -> Vec<ProfileFrame> {
     symbols.iter().enumerate().map(frame).collect()
 }
 
-/// What a thread of this process is called.
+/// Returns the name of a thread of this process.
 pub(crate) fn thread_name(id: u32) -> Option<String> {
     let name = std::fs::read_to_string(format!("/proc/self/task/{id}/comm")).ok()?;
     Some(PrintedName(name.trim_end()).to_string())

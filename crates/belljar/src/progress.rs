@@ -1,7 +1,7 @@
-//! What an embedder is told while a module is compiled.
+//! Reporting the progress of compilations to the embedder.
 //!
-//! In: what happens on the threads that compile. Out: calls of the embedder's function, for each compilation one at a time
-//! and in order. Never: a thread that waits because another one is telling.
+//! In: events on the compiling threads. Out: calls of the embedder's callback, for each compilation one at a time and
+//! in order. Never: a thread that waits for another one's call to end.
 
 use belljar_compile::{BuildObserver, CompileStage, CompileTimes};
 use std::fmt;
@@ -9,24 +9,24 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-/// How far the compilation of a module is: see [`crate::Config::compile_progress`].
+/// The progress of the compilation of a module: see [`crate::Config::compile_progress`].
 #[derive(Clone, Copy, PartialEq, Debug)]
 #[non_exhaustive]
 pub struct Progress {
-    /// Tells compilations apart that go on at the same time: no two of a process have the same number.
+    /// Identifies the compilation. It is unique in the process.
     pub compilation: u64,
-    /// What is being done.
+    /// The current stage.
     pub stage: CompileStage,
     /// Bytes of wasm function bodies that are compiled.
     pub done: u64,
-    /// Bytes of all wasm function bodies of the module; zero during validation, which finds out.
+    /// Bytes of all wasm function bodies of the module. It is zero during validation, which determines it.
     pub total: u64,
-    /// What functions took up to now.
+    /// The time that the functions took so far.
     pub times: CompileTimes,
 }
 
 impl Progress {
-    /// How much of the code is compiled, from 0 to 1.
+    /// Returns which part of the code is compiled, from 0 to 1.
     ///
     /// ```
     /// # let mut config = belljar::Config::new();
@@ -41,7 +41,7 @@ impl Progress {
     }
 }
 
-/// The embedder's function.
+/// The embedder's callback.
 #[derive(Clone)]
 pub(crate) struct ProgressHook(pub(crate) Arc<dyn Fn(Progress) + Send + Sync>);
 
@@ -51,11 +51,11 @@ impl fmt::Debug for ProgressHook {
     }
 }
 
-/// One compilation that is told of.
+/// Reports the progress of one compilation.
 pub(crate) struct Reporter<'a> {
     hook: &'a ProgressHook,
-    /// What was told last. Held while the hook is called.
-    told: Mutex<Progress>,
+    /// The progress of the last call. The lock is held during the callback.
+    last: Mutex<Progress>,
     done: AtomicU64,
     /// Nanoseconds of each of [`CompileTimes`].
     times: [AtomicU64; 3],
@@ -71,25 +71,25 @@ impl<'a> Reporter<'a> {
             total: 0,
             times: CompileTimes::default(),
         };
-        Self { hook, told: Mutex::new(nothing), done: AtomicU64::new(0), times: Default::default() }
+        Self { hook, last: Mutex::new(nothing), done: AtomicU64::new(0), times: Default::default() }
     }
 
-    fn tell(&self, told: &mut Progress) {
-        told.done = self.done.load(Relaxed);
+    fn call_hook(&self, progress: &mut Progress) {
+        progress.done = self.done.load(Relaxed);
         let [translation, optimization, generation] = &self.times;
         let time = |nanos: &AtomicU64| Duration::from_nanos(nanos.load(Relaxed));
-        told.times.translation = time(translation);
-        told.times.optimization = time(optimization);
-        told.times.generation = time(generation);
-        (self.hook.0)(*told);
+        progress.times.translation = time(translation);
+        progress.times.optimization = time(optimization);
+        progress.times.generation = time(generation);
+        (self.hook.0)(*progress);
     }
 }
 
 impl BuildObserver for Reporter<'_> {
     fn begin(&self, stage: CompileStage, total: u64) {
-        let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
-        (told.stage, told.total) = (stage, total);
-        self.tell(&mut told);
+        let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
+        (last.stage, last.total) = (stage, total);
+        self.call_hook(&mut last);
     }
 
     fn compiled(&self, bytes: u64, times: CompileTimes) {
@@ -97,9 +97,9 @@ impl BuildObserver for Reporter<'_> {
             sum.fetch_add(time.as_nanos() as u64, Relaxed);
         }
         self.done.fetch_add(bytes, Relaxed);
-        // What a thread finds nobody to tell is told with the next function, or with the next stage.
-        if let Ok(mut told) = self.told.try_lock() {
-            self.tell(&mut told);
+        // If another thread is in the callback, the next function or the next stage reports this progress.
+        if let Ok(mut last) = self.last.try_lock() {
+            self.call_hook(&mut last);
         }
     }
 }

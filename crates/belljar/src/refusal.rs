@@ -1,4 +1,5 @@
-//! Why a binary is refused, where that is a feature: switched off, or of a proposal that this version does not have.
+//! Explains invalid binaries whose problem is a feature: one that is disabled, or one of a proposal that this version
+//! does not support.
 
 use crate::Error;
 use crate::config::{DisabledFeatures, SWITCHES, everything};
@@ -6,9 +7,8 @@ use belljar_compile::Budget;
 use belljar_module::{CheckError, ModuleError, WasmFeatures};
 use std::fmt;
 
-/// Proposals that this version does not have: the names that their repositories and other tools use, and the features that
-/// the validator knows them by.
-const LACKING: &[(&str, WasmFeatures)] = &[
+/// Unsupported proposals: the names that their repositories and other tools use, and the validator's features for them.
+const UNSUPPORTED: &[(&str, WasmFeatures)] = &[
     ("acquire-release-atomics", WasmFeatures::ACQUIRE_RELEASE_ATOMICS),
     ("custom-descriptors", WasmFeatures::CUSTOM_DESCRIPTORS),
     ("memory-control", WasmFeatures::MEMORY_CONTROL),
@@ -17,44 +17,50 @@ const LACKING: &[(&str, WasmFeatures)] = &[
     ("stack-switching", WasmFeatures::STACK_SWITCHING),
 ];
 
-/// Those that give a meaning to bits which were none: without them, the validator takes the bits for something else.
+/// Proposals that give meaning to previously invalid bits: without them, the validator misinterprets the bits.
 const ENCODINGS: WasmFeatures =
     WasmFeatures::ACQUIRE_RELEASE_ATOMICS.union(WasmFeatures::MULTIBYTE_ARRAY_ACCESS);
 
-/// Proposals that the validator does not have either.
+/// Proposals that the validator does not support either.
 const HALF_PRECISION: &str = "half-precision";
 const RELAXED_ATOMICS: &str = "relaxed-atomics";
 const STRINGREF: &str = "stringref";
 
-/// A binary's refusal under `features`. If features are the reason, the error names them: as [`UnsupportedProposals`] where this
-/// version does not have them, as [`DisabledFeatures`] where they would make the module valid. Finding that out is a part of the
-/// compilation, and goes on for as long as that may.
+/// Returns the error for a binary that is invalid under `features`. If features are the reason, the error names them:
+/// as [`UnsupportedProposals`] if this version does not support them, as [`DisabledFeatures`] if they would make the
+/// module valid. Determining that is part of the compilation, and subject to its limits.
 pub(crate) fn explain(error: ModuleError, binary: &[u8], features: WasmFeatures, budget: &Budget) -> Error {
-    match found_out(&error, binary, features, budget) {
+    match explain_by_features(&error, binary, features, budget) {
         Some(explained) if budget.end().is_none() => explained,
         _ => error.into(),
     }
 }
 
-fn found_out(error: &ModuleError, binary: &[u8], features: WasmFeatures, budget: &Budget) -> Option<Error> {
+fn explain_by_features(
+    error: &ModuleError,
+    binary: &[u8],
+    features: WasmFeatures,
+    budget: &Budget,
+) -> Option<Error> {
     let ModuleError::Invalid { offset, .. } = *error else { return None };
     let check = |features| match belljar_module::check(binary, features, budget) {
         Ok(()) => Ok(()),
         Err(CheckError::Invalid(error)) => Err(error),
-        // Then this is not asked.
+        // The budget is used up, so no explanation is determined.
         Err(CheckError::Stopped) => Ok(()),
     };
-    let all = LACKING.iter().fold(features | everything(), |all, (_, feature)| all | *feature);
+    let all = UNSUPPORTED.iter().fold(features | everything(), |all, (_, feature)| all | *feature);
     if let Err(stumbled) = check(all) {
         let (name, offset) = unknown_proposal(&stumbled.into(), binary)?;
         return Some(UnsupportedProposals { names: vec![name], offset }.into());
     }
-    // A proposal may loosen rules for what was there before: who breaks those need not mean the proposal.
+    // A proposal may also loosen existing rules: a module that violates them need not use the proposal.
     let uses = |feature: WasmFeatures| match check(all.difference(feature)) {
         Ok(()) => false,
         Err(error) => ENCODINGS.contains(feature) || error.missing_wasm_feature() == Some(feature),
     };
-    let names: Vec<_> = LACKING.iter().filter(|(_, feature)| uses(*feature)).map(|(name, _)| *name).collect();
+    let names: Vec<_> =
+        UNSUPPORTED.iter().filter(|(_, feature)| uses(*feature)).map(|(name, _)| *name).collect();
     if !names.is_empty() {
         return Some(UnsupportedProposals { names, offset }.into());
     }
@@ -66,7 +72,7 @@ fn found_out(error: &ModuleError, binary: &[u8], features: WasmFeatures, budget:
     }
 }
 
-/// The proposal whose encoding the validator stumbled over, and where.
+/// Returns the proposal whose encoding the validator rejected, and the position.
 fn unknown_proposal(error: &ModuleError, binary: &[u8]) -> Option<(&'static str, u64)> {
     let ModuleError::Invalid { message, offset } = error else { return None };
     let bytes = binary.get(usize::try_from(*offset).ok()?..)?;
@@ -91,13 +97,13 @@ fn unknown_proposal(error: &ModuleError, binary: &[u8]) -> Option<(&'static str,
     Some((name, *offset))
 }
 
-/// A number in LEB128 of at most three bytes.
+/// Reads a number in LEB128 of at most three bytes.
 fn number(bytes: &[u8]) -> Option<u32> {
     let length = bytes.iter().take(3).position(|byte| *byte < 0x80)?;
     Some(bytes[..=length].iter().rev().fold(0, |number, byte| number << 7 | u32::from(byte & 0x7f)))
 }
 
-/// Proposals that a module uses and that this version does not have.
+/// The proposals that a module uses and this version does not support.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct UnsupportedProposals {
     names: Vec<&'static str>,
@@ -105,12 +111,12 @@ pub struct UnsupportedProposals {
 }
 
 impl UnsupportedProposals {
-    /// Their names: `custom-descriptors`, `stack-switching`.
+    /// Returns their names, for example `custom-descriptors` or `stack-switching`.
     pub fn names(&self) -> &[&'static str] {
         &self.names
     }
 
-    /// Byte position in the binary of what was refused.
+    /// Returns the byte position in the binary of what was rejected.
     pub fn offset(&self) -> u64 {
         self.offset
     }
@@ -122,7 +128,7 @@ impl fmt::Display for UnsupportedProposals {
         let proposals = if self.names.len() == 1 { "proposal" } else { "proposals" };
         write!(
             f,
-            "the module uses the {proposals} {names}, which this version does not have (at byte {offset:#x})"
+            "the module uses the {proposals} {names}, which this version does not support (at byte {offset:#x})"
         )
     }
 }
@@ -133,22 +139,22 @@ impl std::error::Error for UnsupportedProposals {}
 mod tests {
     use super::*;
 
-    /// What the validator lets be switched and is no feature of modules: it is always on, or of components.
+    /// Flags of the validator that are not features of modules: they are always on, or are of components.
     const NO_FEATURES: &[&str] = &["MUTABLE_GLOBAL", "FLOATS", "GC_TYPES", "COMPONENT_MODEL"];
 
-    /// A new release of the validator may know more.
+    /// A new release of the validator may add features.
     #[test]
     fn every_feature_of_the_validator_has_a_switch_or_is_known_to_be_lacking() {
-        let known = SWITCHES.iter().chain(LACKING).fold(WasmFeatures::empty(), |all, (_, f)| all | *f);
+        let known = SWITCHES.iter().chain(UNSUPPORTED).fold(WasmFeatures::empty(), |all, (_, f)| all | *f);
         for (name, feature) in WasmFeatures::all().iter_names() {
             let of_components = name.starts_with("CM_") || name == "CM64";
             let is_none = of_components || NO_FEATURES.contains(&name);
             assert!(is_none || known.contains(feature), "{name}");
         }
-        assert!(LACKING.iter().all(|(_, feature)| !everything().intersects(*feature)));
+        assert!(UNSUPPORTED.iter().all(|(_, feature)| !everything().intersects(*feature)));
     }
 
-    /// A module with these sections, as `wasm-opt --all-features` of Binaryen 132 writes them.
+    /// Checks a module with these sections, as `wasm-opt --all-features` of Binaryen 132 writes them.
     #[track_caller]
     fn check(sections: &[u8], expected: &str) {
         let binary = [b"\0asm\x01\0\0\0", sections].concat();
@@ -181,7 +187,7 @@ mod tests {
         );
     }
 
-    /// Custom descriptors allow casts between types that have nothing but a common supertype.
+    /// Custom descriptors allow casts between types that share only a supertype.
     #[test]
     fn a_wrong_type_is_no_proposal() {
         let wat = "(module (type $a (struct)) (type $b (struct (field i32)))

@@ -2,8 +2,9 @@
 
 /// Any error of belljar or of a host function.
 ///
-/// What a guest's run ended with can be taken out of it: a [`crate::Trap`], a [`WasmBacktrace`], a [`WasmCoreDump`] if the
-/// engine makes them, the host function's own error, or `I32Exit` of the WASI crate:
+/// Use `downcast_ref` to find out how a guest's run ended. Depending on that, the error holds a [`crate::Trap`], a
+/// [`crate::WasmBacktrace`], a [`crate::WasmCoreDump`] (if the engine creates them), the host function's own error, or
+/// `I32Exit` of the WASI crate:
 ///
 /// ```
 /// # fn main() -> belljar::Result<()> {

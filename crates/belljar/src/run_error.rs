@@ -1,4 +1,4 @@
-//! What the embedder gets for a run that did not return: an [`Error`] with a trap, a backtrace, and what else is known.
+//! The error of a run that did not return: an [`Error`] with a trap, a backtrace, and further details.
 
 use crate::fault_hint::FaultHint;
 use crate::memory_fault::MemoryFault;
@@ -9,7 +9,7 @@ use belljar_core::ByteCount;
 use belljar_vm::{Exit, RawStack, StoreCore};
 use std::time::Duration;
 
-/// What the embedder gets for a run that did not return.
+/// Returns the error of a run that did not return.
 #[cold]
 pub(crate) fn from_exit(exit: Exit, core: &StoreCore) -> Error {
     let exceeded = exceeded_by(&exit, core);
@@ -20,12 +20,12 @@ pub(crate) fn from_exit(exit: Exit, core: &StoreCore) -> Error {
                     let hint = FaultHint::of(&fault, &stack, core);
                     Error::new(trap).context(MemoryFault { fault, hint })
                 }
-                // Of all that interrupts a guest, this alone is a trap of its own code.
+                // Of all interruptions of a guest, only this one is a trap of its own code.
                 None if trap == Trap::Interrupt => Error::new(trap).context("the epoch deadline passed"),
                 None => Error::new(trap),
             };
             let error = match trap == Trap::StackOverflow && !core.is_running() {
-                true => told_of_small_stack(error, core),
+                true => add_small_stack_hint(error, core),
                 false => error,
             };
             with_stack(error, &stack, core)
@@ -42,22 +42,22 @@ pub(crate) fn from_exit(exit: Exit, core: &StoreCore) -> Error {
     }
 }
 
-/// Less native stack than this was the thread's fault, and not the guest's, that has overflowed it.
+/// If a stack overflow occurs with less native stack than this, the thread is to blame, and not the guest.
 const LITTLE_STACK: usize = 32 << 10;
 
-fn told_of_small_stack(error: Error, core: &StoreCore) -> Error {
+fn add_small_stack_hint(error: Error, core: &StoreCore) -> Error {
     let had = core.stack_for_guests();
     if had >= LITTLE_STACK.min(core.runtime().stack_size()) {
         return error;
     }
     error.context(format!(
-        "the thread that called the guest had {} of stack left for it, as 128 KiB are kept for the host: call guests on a thread \
-         with more (std::thread::Builder::stack_size)",
+        "the calling thread had only {} of stack left for the guest, because 128 KiB are reserved for the host: call guests on a \
+         thread with a larger stack (std::thread::Builder::stack_size)",
         ByteCount(had as u64)
     ))
 }
 
-/// The limit of the store that ended a run, if it was one that the guest cannot be told of.
+/// Returns the limit of the store that ended a run, if the limit cannot be reported to the guest.
 fn exceeded_by(exit: &Exit, core: &StoreCore) -> Option<LimitExceeded> {
     let quota = core.quota()?;
     let is = |limit: Limit, time: &Duration| quota.get(limit).map(Duration::from_nanos) == Some(*time);
@@ -74,11 +74,11 @@ fn exceeded_by(exit: &Exit, core: &StoreCore) -> Option<LimitExceeded> {
     quota.used_up(limit)
 }
 
-/// Adds the guest's stack, and a core dump if one is wanted, unless a deeper run's are there already.
+/// Adds the guest's stack, and a core dump if it is enabled, unless the error of a nested run already has them.
 fn with_stack(error: Error, stack: &RawStack, core: &StoreCore) -> Error {
     let is_known = error.is::<WasmBacktrace>() || error.is::<WasmCoreDump>();
     let no_guest_ran = stack.frames().is_empty();
-    // Segments trap before there is a stack.
+    // Active segments trap before there is a stack.
     if is_known || no_guest_ran && !error.is::<Trap>() {
         return error;
     }

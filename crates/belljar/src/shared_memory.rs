@@ -8,13 +8,13 @@ use std::time::Duration;
 
 /// A linear memory that belongs to no store: all stores of its engine may import it, on any number of threads.
 ///
-/// It takes address space for its maximum at once and never moves; it is gone when the last handle and the last
-/// store that uses it are. Guests write it at any time, so that there are no slices of it: see
+/// It reserves address space for its maximum size when it is created, and never moves. It is dropped with its last
+/// handle and the last store that uses it. Guests may write to it at any time, so there are no slices of it: see
 /// [`SharedMemory::data`].
 ///
-/// Its own limit is the maximum of its type. When a guest grows it, the limiter of that guest's store is asked as
-/// well ([`crate::Store::limiter`]), as it is when a module that defines a shared memory is instantiated. A limiter
-/// cannot grow the memory that it is being asked about.
+/// Its limit is the maximum of its type. When a guest grows it, and when a module that defines a shared memory is
+/// instantiated, the limiter of the guest's store must allow it as well ([`crate::Store::limiter`]). A limiter cannot
+/// grow the memory whose growth it is deciding.
 ///
 /// ```
 /// use belljar::{Config, Engine, Linker, MemoryType, Module, SharedMemory, Store};
@@ -49,11 +49,11 @@ impl fmt::Debug for SharedMemory {
 }
 
 impl SharedMemory {
-    /// A new memory of its type's minimum size, all zero.
+    /// Creates a memory of its type's minimum size, filled with zeros.
     ///
     /// # Errors
     ///
-    /// Where the type is not shared, or the machine has no room for its maximum.
+    /// Returns an error if the type is not shared, or if there is no address space for its maximum.
     pub fn new(engine: &Engine, ty: MemoryType) -> Result<Self> {
         Ok(Self { memory: belljar_vm::SharedMemory::new(engine.runtime(), ty, engine.reserves_memory())? })
     }
@@ -66,41 +66,42 @@ impl SharedMemory {
         &self.memory
     }
 
-    /// Its type, as declared.
+    /// Returns the memory's declared type.
     pub fn ty(&self) -> MemoryType {
         self.memory.ty()
     }
 
-    /// Its size in pages. Another thread may have grown it since.
+    /// Returns the memory's size in pages. Another thread may have grown it since.
     pub fn size(&self) -> u64 {
         self.data_size() as u64 / self.page_size()
     }
 
-    /// Bytes of a page: 65536, or 1 where its type says so.
+    /// Returns the bytes per page: 65536, or 1 if the type says so.
     pub fn page_size(&self) -> u64 {
         self.ty().page_size()
     }
 
-    /// The power of two that the page size is.
+    /// Returns the base-2 logarithm of the page size.
     pub fn page_size_log2(&self) -> u8 {
         self.ty().page_size_log2()
     }
 
-    /// Its size in bytes. Another thread may have grown it since.
+    /// Returns the memory's size in bytes. Another thread may have grown it since.
     pub fn data_size(&self) -> usize {
         self.memory.length()
     }
 
-    /// Its bytes, to be copied or accessed atomically.
+    /// Returns the memory's bytes, to be copied or accessed atomically.
     pub fn data(&self) -> SharedData<'_> {
         SharedData { memory: &self.memory }
     }
 
-    /// Makes it `delta` pages larger. Returns the size before.
+    /// Grows the memory by `delta` pages. Returns the previous size in pages.
     ///
     /// # Errors
     ///
-    /// Where its type or the machine says no, or it is being grown by this very thread: by a limiter.
+    /// Returns an error if the memory's type or the operating system do not allow it, or if this thread is already
+    /// growing the memory (in a limiter).
     pub fn grow(&self, delta: u64) -> Result<u64> {
         self.memory.grow(delta, None)?.ok_or_else(|| {
             anyhow::anyhow!(
@@ -111,22 +112,22 @@ impl SharedMemory {
         })
     }
 
-    /// Wakes at most `count` of the threads that wait at an address, those first that have waited longest. How many
-    /// it were: as `memory.atomic.notify`.
+    /// Wakes at most `count` threads that wait at an address, in the order in which they began to wait. Returns how
+    /// many were woken, as `memory.atomic.notify` does.
     ///
     /// # Errors
     ///
-    /// Where the address is no multiple of 4 or outside.
+    /// Returns an error if the address is not a multiple of 4, or is out of bounds.
     pub fn atomic_notify(&self, address: u64, count: u32) -> Result<u32, Trap> {
         self.memory.notify(address, count)
     }
 
-    /// Waits until somebody notifies those at an address, if the memory holds `expected` there: as
-    /// `memory.atomic.wait32`. Without a timeout, for as long as that takes.
+    /// Waits, if the memory holds `expected` at an address, until another thread notifies that address or the timeout
+    /// passes, as `memory.atomic.wait32` does. Without a timeout, it waits indefinitely.
     ///
     /// # Errors
     ///
-    /// Where the address is no multiple of 4 or outside.
+    /// Returns an error if the address is not a multiple of 4, or is out of bounds.
     pub fn atomic_wait32(
         &self,
         address: u64,
@@ -136,11 +137,11 @@ impl SharedMemory {
         only_traps(self.memory.wait32(address, expected, timeout, None))
     }
 
-    /// As [`SharedMemory::atomic_wait32`], with 64 bits.
+    /// Waits as [`SharedMemory::atomic_wait32`] does, but compares 64 bits.
     ///
     /// # Errors
     ///
-    /// Where the address is no multiple of 8 or outside.
+    /// Returns an error if the address is not a multiple of 8, or is out of bounds.
     pub fn atomic_wait64(
         &self,
         address: u64,
@@ -151,13 +152,14 @@ impl SharedMemory {
     }
 }
 
-/// What a wait that nothing interrupts ends with.
+/// Returns the outcome of a wait that cannot be interrupted, which fails only with traps.
 fn only_traps(outcome: Result<WaitResult>) -> Result<WaitResult, Trap> {
     outcome.map_err(|error| error.downcast().unwrap_or(Trap::Interrupt))
 }
 
-/// The bytes of a [`SharedMemory`], which other threads may write at any time: a copy is of no one moment, and what
-/// must be is read atomically. Numbers are little-endian, atomic accesses sequentially consistent.
+/// The bytes of a [`SharedMemory`], which other threads may write at any time. A copy may mix bytes of different
+/// moments; read atomically what must be consistent. Numbers are little-endian, and atomic accesses are sequentially
+/// consistent.
 ///
 /// ```
 /// use belljar::{Engine, MemoryType, SharedMemory, Trap};
@@ -184,21 +186,21 @@ impl fmt::Debug for SharedData<'_> {
 }
 
 impl SharedData<'_> {
-    /// How many there are. They may become more, never fewer.
+    /// Returns the number of bytes. It may increase, but never decreases.
     pub fn len(&self) -> usize {
         self.memory.length()
     }
 
-    /// Whether there is none.
+    /// Returns whether there are no bytes.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
 
-    /// Copies bytes out.
+    /// Copies bytes from the memory to `buffer`.
     ///
     /// # Errors
     ///
-    /// Where the range is not inside; nothing is copied then.
+    /// Returns an error, and copies nothing, if the range is out of bounds.
     pub fn read(&self, offset: usize, buffer: &mut [u8]) -> Result<(), MemoryAccessError> {
         match self.memory.read(offset as u64, buffer) {
             true => Ok(()),
@@ -206,11 +208,11 @@ impl SharedData<'_> {
         }
     }
 
-    /// Copies bytes in.
+    /// Copies bytes from `buffer` to the memory.
     ///
     /// # Errors
     ///
-    /// Where the range is not inside; nothing is copied then.
+    /// Returns an error, and copies nothing, if the range is out of bounds.
     pub fn write(&self, offset: usize, buffer: &[u8]) -> Result<(), MemoryAccessError> {
         match self.memory.write(offset as u64, buffer) {
             true => Ok(()),
@@ -218,11 +220,11 @@ impl SharedData<'_> {
         }
     }
 
-    /// Writes a byte over a range.
+    /// Sets all bytes of a range to `value`.
     ///
     /// # Errors
     ///
-    /// Where the range is not inside; nothing is written then.
+    /// Returns an error, and writes nothing, if the range is out of bounds.
     pub fn fill(&self, offset: usize, length: usize, value: u8) -> Result<(), MemoryAccessError> {
         match self.memory.fill(offset as u64, length, value) {
             true => Ok(()),
@@ -237,51 +239,51 @@ macro_rules! atomics {
         ///
         /// # Errors
         ///
-        /// [`Trap::UnalignedAtomic`] where the address is no multiple of the number's size,
-        /// [`Trap::MemoryOutOfBounds`] where it is outside.
+        /// Returns [`Trap::UnalignedAtomic`] if the address is not a multiple of the number's size, or
+        /// [`Trap::MemoryOutOfBounds`] if it is out of bounds.
         impl SharedData<'_> {
             $(
-                /// Reads a number.
+                /// Loads a number.
                 ///
                 /// # Errors
                 ///
-                /// Where the address is unaligned or outside.
+                /// Returns an error if the address is unaligned or out of bounds.
                 pub fn $load(&self, address: u64) -> Result<$ty, Trap> {
                     self.memory.$load(address)
                 }
 
-                /// Writes a number.
+                /// Stores a number.
                 ///
                 /// # Errors
                 ///
-                /// Where the address is unaligned or outside.
+                /// Returns an error if the address is unaligned or out of bounds.
                 pub fn $store(&self, address: u64, value: $ty) -> Result<(), Trap> {
                     self.memory.$store(address, value)
                 }
 
-                /// Replaces a number. The old one.
+                /// Replaces a number. Returns the previous value.
                 ///
                 /// # Errors
                 ///
-                /// Where the address is unaligned or outside.
+                /// Returns an error if the address is unaligned or out of bounds.
                 pub fn $swap(&self, address: u64, value: $ty) -> Result<$ty, Trap> {
                     self.memory.$swap(address, value)
                 }
 
-                /// Adds to a number, which wraps around. The old one.
+                /// Adds to a number, wrapping around on overflow. Returns the previous value.
                 ///
                 /// # Errors
                 ///
-                /// Where the address is unaligned or outside.
+                /// Returns an error if the address is unaligned or out of bounds.
                 pub fn $add(&self, address: u64, value: $ty) -> Result<$ty, Trap> {
                     self.memory.$add(address, value)
                 }
 
-                /// Replaces a number if it is `expected`. The old one, which tells whether it was.
+                /// Replaces a number if it is `expected`. Returns the previous value, which tells whether it was.
                 ///
                 /// # Errors
                 ///
-                /// Where the address is unaligned or outside.
+                /// Returns an error if the address is unaligned or out of bounds.
                 pub fn $exchange(&self, address: u64, expected: $ty, value: $ty) -> Result<$ty, Trap> {
                     self.memory.$exchange(address, expected, value)
                 }

@@ -5,12 +5,14 @@ use crate::store::Store;
 use belljar_core::InstanceId;
 
 impl<T: 'static> Store<T> {
-    /// The store's only instance with all its state, as an artifact: a module that begins there when it is loaded and instantiated,
-    /// in this process or another. Memories, globals, tables, dropped segments and objects of the garbage-collected heap are in it;
-    /// the embedder's data, fuel and limits are not. `note` is kept with it: [`Module::snapshot_note`](crate::Module::snapshot_note).
+    /// Saves the store's only instance with its state as an artifact: a module that resumes in that state when it is
+    /// loaded and instantiated, in this process or another. It contains memories, globals, tables, dropped segments and
+    /// objects of the garbage-collected heap, but not the embedder's data, fuel or limits. `note` is stored with it:
+    /// [`Module::snapshot_note`](crate::Module::snapshot_note) returns it.
     ///
-    /// It is sealed as [`Module::serialize`](crate::Module::serialize) says, and loading it is safe for the same reasons. The store
-    /// that it is loaded into is to offer the same imports, in their meaning: what the guest knows of the host it still knows.
+    /// The artifact is sealed as [`Module::serialize`](crate::Module::serialize) describes, and loading it is safe for
+    /// the same reasons. The store that it is instantiated in must provide the same imports with the same meaning,
+    /// because the guest's state refers to the host's.
     ///
     /// ```
     /// use belljar::{ArtifactOptions, Config, Engine, Instance, Module, Store, Trust, UserKey};
@@ -35,9 +37,10 @@ impl<T: 'static> Store<T> {
     ///
     /// # Errors
     ///
-    /// Where the guest runs, was killed, or holds what means something in this process alone: host functions that it did not import,
-    /// host values (`externref`), a memory that others share; where the store has not just one instance; where there is no key to
-    /// seal it with.
+    /// Returns an error if the guest is running or was killed, if the store does not have exactly one instance, or if
+    /// there is no key to seal the artifact with. Also returns an error if the instance holds something that is
+    /// meaningful only in this process: a host function that it did not import, a host value (`externref`), or a shared
+    /// memory.
     pub fn snapshot(&mut self, note: &[u8], options: crate::ArtifactOptions<'_>) -> Result<Vec<u8>> {
         let state = self.inner.erased().serialize_instance(note)?;
         let core = self.inner.core();

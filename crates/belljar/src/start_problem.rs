@@ -1,18 +1,18 @@
-//! What a valid module asks for that no store can give it: known before anything is compiled or started.
+//! Properties of a valid module that make every instantiation fail, known before it is compiled or started.
 //!
-//! In: a described module. Out: one [`StartProblem`] for each such thing. Never: what depends on imports, limits or the machine's
-//! free memory.
+//! In: a described module. Out: a [`StartProblem`] for each such property. Never: anything that depends on imports,
+//! limits or free memory.
 
 use belljar_core::{ByteCount, MemoryIndex, TableIndex};
 use belljar_module::{ConstExpr, Module, SegmentMode};
 use belljar_vm::TABLE_LIMIT;
 use std::fmt;
 
-/// Bytes from which on no process has room for a memory: the addresses that it may use on x86-64.
+/// The size in bytes from which on a memory does not fit into any process: the user address space of x86-64.
 const ADDRESS_SPACE: u64 = 1 << 47;
 
-/// Something in a valid module for which every instantiation fails. Validation has no rule against it, and so
-/// [`Module::new`](crate::Module::new) takes the module.
+/// A property of a valid module that makes every instantiation fail. Validation permits it, so
+/// [`Module::new`](crate::Module::new) accepts the module.
 ///
 /// ```
 /// use belljar::{Engine, Instance, Module, StartProblem, Store};
@@ -25,40 +25,40 @@ const ADDRESS_SPACE: u64 = 1 << 47;
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 #[non_exhaustive]
 pub enum StartProblem {
-    /// A table has more elements than any may have here.
+    /// A table has more elements than this implementation allows.
     LargeTable {
         /// The table's index.
         table: u32,
-        /// Elements that it starts with.
+        /// Its minimum number of elements.
         elements: u64,
     },
-    /// A memory has more bytes than a process has addresses.
+    /// A memory has more bytes than a process's address space.
     LargeMemory {
         /// The memory's index.
         memory: u32,
-        /// Pages that it starts with.
+        /// Its minimum number of pages.
         pages: u64,
     },
-    /// An active data segment ends outside its memory: a trap.
+    /// An active data segment exceeds its memory, which traps.
     DataOutOfBounds {
         /// The data segment's index.
         segment: u32,
-        /// Where in the memory it begins.
+        /// Its start in the memory, in bytes.
         offset: u64,
-        /// Bytes that it has.
+        /// Its length in bytes.
         length: u64,
-        /// Bytes that the memory has.
+        /// The memory's size in bytes.
         size: u64,
     },
-    /// An active element segment ends outside its table: a trap.
+    /// An active element segment exceeds its table, which traps.
     ElementsOutOfBounds {
         /// The element segment's index.
         segment: u32,
-        /// Where in the table it begins.
+        /// Its start in the table, as an index.
         offset: u64,
-        /// Elements that it has.
+        /// Its number of elements.
         length: u64,
-        /// Elements that the table has.
+        /// The table's number of elements.
         size: u64,
     },
 }
@@ -68,27 +68,27 @@ impl fmt::Display for StartProblem {
         match *self {
             Self::LargeTable { table, elements } => write!(
                 f,
-                "table {table} starts with {elements} elements, and this implementation allows {TABLE_LIMIT}"
+                "table {table} starts with {elements} elements, but this implementation allows only {TABLE_LIMIT}"
             ),
             Self::LargeMemory { memory, pages } => write!(
                 f,
-                "memory {memory} starts with {pages} pages, and a process has addresses for {} TiB",
+                "memory {memory} starts with {pages} pages, but the address space of a process has only {} TiB",
                 ADDRESS_SPACE >> 40
             ),
             Self::DataOutOfBounds { segment, offset, length, size } => write!(
                 f,
-                "data segment {segment} has {length} bytes for {offset:#x}, and its memory starts with {}",
+                "data segment {segment} has {length} bytes for {offset:#x}, but its memory starts with only {}",
                 ByteCount(size)
             ),
             Self::ElementsOutOfBounds { segment, offset, length, size } => write!(
                 f,
-                "element segment {segment} has {length} elements for place {offset}, and its table starts with {size}"
+                "element segment {segment} has {length} elements for index {offset}, but its table starts with only {size}"
             ),
         }
     }
 }
 
-/// All problems of a module, in the order in which instantiation would meet them.
+/// Returns all problems of a module, in the order in which instantiation would encounter them.
 pub(crate) fn of(module: &Module) -> Vec<StartProblem> {
     let memories =
         (module.imported_memories()..module.memories().len()).filter_map(|i| large_memory(module, i));
@@ -107,7 +107,7 @@ fn large_table(module: &Module, table: usize) -> Option<StartProblem> {
     (elements > TABLE_LIMIT).then_some(StartProblem::LargeTable { table: table as u32, elements })
 }
 
-/// Where a segment begins that does not fit for certain.
+/// Returns the start of a segment that certainly does not fit.
 fn outside(offset: &ConstExpr, length: u64, size: u64) -> Option<u64> {
     let offset = offset.as_number()?;
     offset.checked_add(length).is_none_or(|end| end > size).then_some(offset)
@@ -127,7 +127,7 @@ fn data_outside(module: &Module) -> impl Iterator<Item = StartProblem> + '_ {
     let is_own = |memory: MemoryIndex| memory.index() >= module.imported_memories();
     module.active_data().iter().filter_map(move |data| {
         let (length, ty) = (data.bytes.len() as u64, module.memories()[data.memory.index()]);
-        // One that is too large for a number of bytes is a problem of its own.
+        // A memory whose size overflows a number of bytes is a problem of its own.
         let size = ty.minimum_bytes().filter(|_| is_own(data.memory))?;
         let offset = outside(&data.offset, length, size)?;
         Some(StartProblem::DataOutOfBounds { segment: data.index.0, offset, length, size })

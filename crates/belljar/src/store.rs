@@ -1,4 +1,4 @@
-//! Stores, and the borrowed forms of them that functions take.
+//! Stores, which own everything that a group of instances can reach.
 
 use crate::context::{AsContext, AsContextMut, StoreContext, StoreContextMut};
 use crate::guest_ranges::GuestRanges;
@@ -6,45 +6,45 @@ use crate::{Engine, Error, KillHandle, KillReason, Limit, LimitGroup, Limits, Re
 use belljar_vm::{Limiter, StoreCore, StoreInner};
 use std::fmt;
 
-/// Everything that a group of instances can reach, with data of the embedder's.
+/// A group of instances with everything that they can reach, and the embedder's data of type `T`.
 ///
-/// Handles ([`crate::Func`], [`crate::Memory`], …) are numbers that mean something in the store that they
-/// came from; with another they are refused. Dropping the store ends everything in it.
+/// Handles ([`crate::Func`], [`crate::Memory`], …) are numbers that are valid only in the store that they came from;
+/// any other store rejects them. Dropping the store drops everything in it.
 pub struct Store<T: 'static> {
     pub(crate) inner: Box<StoreInner<T>>,
     pub(crate) engine: Engine,
 }
 
-/// What a store's epoch callback decides.
+/// The decision of a store's epoch callback.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 #[non_exhaustive]
 pub enum UpdateDeadline {
-    /// The guest goes on until the epoch is this many ticks on.
+    /// The guest continues until the epoch has advanced by this many ticks.
     Continue(u64),
     /// The guest traps with [`crate::Trap::Interrupt`].
     Interrupt,
 }
 
 impl<T: 'static> Store<T> {
-    /// A new, empty store.
+    /// Creates an empty store.
     ///
     /// # Panics
     ///
-    /// Where the process has no address space left for it; see [`Store::try_new`].
+    /// Panics if the process has no address space left for the store; see [`Store::try_new`].
     pub fn new(engine: &Engine, data: T) -> Self {
         Self::try_new(engine, data).expect("address space for a store")
     }
 
-    /// A new, empty store.
+    /// Creates an empty store.
     ///
     /// # Errors
     ///
-    /// Where the process has no address space left for it.
+    /// Returns an error if the process has no address space left for the store.
     pub fn try_new(engine: &Engine, data: T) -> Result<Self> {
         Self::with_data(engine, Some(data))
     }
 
-    /// A new store, whose data may follow later: see [`Store::replace_data`].
+    /// Creates a store whose data may be set later: see [`Store::replace_data`].
     pub(crate) fn with_data(engine: &Engine, data: Option<T>) -> Result<Self> {
         let mut inner = StoreInner::new(engine.runtime(), data)?;
         if engine.config().host_write_check {
@@ -53,12 +53,12 @@ impl<T: 'static> Store<T> {
         Ok(Self { inner, engine: engine.clone() })
     }
 
-    /// A handle for other threads, to end the store's guest while it runs.
+    /// Returns a handle with which other threads can kill the store's guest while it runs.
     pub fn kill_handle(&self) -> KillHandle {
         KillHandle::of(self.inner.core().monitor().clone())
     }
 
-    /// Why the store's guest was killed, if it was: then nothing runs in the store any more.
+    /// Returns why the store's guest was killed, if it was. A killed store runs no more code.
     pub fn killed(&self) -> Option<&KillReason> {
         self.inner.core().killed()
     }
@@ -77,7 +77,7 @@ impl<T: 'static> Store<T> {
         self.inner.core_mut().restart_epochs(of);
     }
 
-    /// Gives the store its embedder's data; returns the data that it had. Nothing may use a store without data.
+    /// Replaces the embedder's data and returns the previous data. A store without data must not be used.
     pub(crate) fn replace_data(&mut self, data: Option<T>) -> Option<T> {
         self.inner.replace_data(data)
     }
@@ -86,7 +86,8 @@ impl<T: 'static> Store<T> {
         self.inner.core()
     }
 
-    /// Makes a store in which nothing has run what another was; `false` where it is too different.
+    /// Gives a store in which nothing has run the state of a checkpoint of another store. Returns `false` if the stores
+    /// differ too much.
     pub(crate) fn adopt(&mut self, from: &belljar_vm::Checkpoint) -> Result<bool> {
         self.inner.core_mut().adopt(from)
     }
@@ -95,34 +96,35 @@ impl<T: 'static> Store<T> {
         self.inner.core().verify(was)
     }
 
-    /// Says what the store is called where people look at it: in [`Stack::label`](crate::Stack::label), by `belljar ps`. Without,
-    /// it is the name of its first module. In a session of a sandbox it lasts until the session is over.
+    /// Sets the name under which the store is shown in [`Stack::label`](crate::Stack::label) and by `belljar ps`. The
+    /// default is the name of its first module. A label that is set during a sandbox session lasts until the session
+    /// ends.
     pub fn set_label(&mut self, label: &str) {
         self.inner.core().monitor().set_label(Some(label.into()));
     }
 
-    /// The embedder's data.
+    /// Returns the embedder's data.
     pub fn data(&self) -> &T {
         self.inner.data()
     }
 
-    /// The embedder's data.
+    /// Returns the embedder's data.
     pub fn data_mut(&mut self) -> &mut T {
         self.inner.data_mut()
     }
 
-    /// The embedder's data, and the end of the store.
+    /// Drops the store and returns the embedder's data.
     pub fn into_data(self) -> T {
         (*self.inner).into_data()
     }
 
-    /// The store's engine.
+    /// Returns the store's engine.
     pub fn engine(&self) -> &Engine {
         &self.engine
     }
 
-    /// Says what the guest may have from now on, whatever the store's data is. What it has already stays. If there is a
-    /// [`Store::limiter`] as well, both must agree to growth.
+    /// Sets the guest's limits from now on. What the guest already holds stays. If there is a [`Store::limiter`] as
+    /// well, both must allow growth.
     ///
     /// ```
     /// use belljar::{Engine, Limits, Memory, MemoryType, Store};
@@ -137,7 +139,7 @@ impl<T: 'static> Store<T> {
     ///
     /// # Errors
     ///
-    /// Where fuel is limited, and the engine does not count it.
+    /// Returns an error if fuel is limited and the engine does not count it.
     pub fn set_limits(&mut self, limits: Limits) -> Result<()> {
         if limits.get(Limit::Fuel).is_some() {
             fuel_is_counted(&self.engine)?;
@@ -146,24 +148,24 @@ impl<T: 'static> Store<T> {
         Ok(())
     }
 
-    /// Counts what the store uses together with the other stores of a group, from now on: what each of them may have by its
-    /// [`Store::set_limits`] is what all of them may have together.
+    /// Adds the store to a group whose stores share their limits: from now on, the limits that [`Store::set_limits`]
+    /// gives each of them apply to what all of them use together.
     pub fn set_limit_group(&mut self, group: &LimitGroup) {
         self.inner.core_mut().set_limit_group(Some(group.0.clone()));
     }
 
-    /// What the guest may have, as [`Store::set_limits`] said; without that, anything.
+    /// Returns the limits of [`Store::set_limits`], or [`Limits::unlimited`] if none were set.
     pub fn limits(&self) -> Limits {
         self.inner.core().quota().cloned().map_or_else(Limits::unlimited, Limits)
     }
 
-    /// What the store uses now of what can be limited.
+    /// Returns the store's current usage of the resources that can be limited.
     pub fn resource_usage(&self) -> ResourceUsage {
         self.inner.core().usage().into()
     }
 
-    /// Why growth was refused the last time, if a limit of the store or its engine was the reason: what the guest was told with −1.
-    /// It holds a [`crate::LimitExceeded`] or an [`crate::EngineLimitExceeded`].
+    /// Returns why growth was last refused (the guest got −1), if a limit of the store or its engine was the reason.
+    /// The error is a [`crate::LimitExceeded`] or a [`crate::EngineLimitExceeded`].
     ///
     /// ```
     /// use belljar::{Engine, Instance, Limits, Module, Store};
@@ -196,8 +198,8 @@ impl<T: 'static> Store<T> {
         self.inner.core_mut().end_session();
     }
 
-    /// Sets who decides whether memories and tables may grow, and how many instances, memories and tables
-    /// there may be: usually a [`crate::StoreLimits`] in the data.
+    /// Sets the limiter, which decides whether memories and tables may grow, and how many instances, memories and
+    /// tables the store may have. It is usually a [`crate::StoreLimits`] in the store's data.
     ///
     /// ```
     /// use belljar::{Engine, Memory, MemoryType, Store, StoreLimits, StoreLimitsBuilder};
@@ -216,49 +218,50 @@ impl<T: 'static> Store<T> {
     ///
     /// # Errors
     ///
-    /// Where the heap exceeds its limit even so.
+    /// Returns an error if the heap still exceeds its limit afterwards.
     pub fn gc(&mut self) -> Result<()> {
         self.inner.erased().collect_garbage()
     }
 
-    /// What the collector has done so far.
+    /// Returns statistics of the garbage collector.
     pub fn gc_stats(&self) -> crate::GcStats {
         self.inner.core().gc_stats()
     }
 
-    /// Fuel left.
+    /// Returns the remaining fuel.
     ///
     /// # Errors
     ///
-    /// Where the engine does not count fuel ([`crate::Config::consume_fuel`]).
+    /// Returns an error if the engine does not count fuel ([`crate::Config::consume_fuel`]).
     pub fn get_fuel(&self) -> Result<u64> {
         fuel_is_counted(&self.engine)?;
         Ok(self.inner.core().fuel())
     }
 
-    /// Sets the fuel left. A new store has none.
+    /// Sets the remaining fuel. A new store has none.
     ///
     /// # Errors
     ///
-    /// As [`Store::get_fuel`].
+    /// Returns an error if the engine does not count fuel ([`crate::Config::consume_fuel`]).
     pub fn set_fuel(&mut self, fuel: u64) -> Result<()> {
         fuel_is_counted(&self.engine)?;
         self.inner.core_mut().set_fuel(fuel);
         Ok(())
     }
 
-    /// The guest is interrupted when the engine's epoch is this many ticks on. A new store's deadline is the
-    /// epoch at which it was made: set one before the first call.
+    /// Sets the epoch deadline to `ticks_beyond_current` ticks after the engine's current epoch. A guest that reaches
+    /// its deadline is interrupted. The deadline of a new store is the epoch at which the store was created: set one
+    /// before the first call.
     pub fn set_epoch_deadline(&mut self, ticks_beyond_current: u64) {
         self.inner.core_mut().set_epoch_deadline(ticks_beyond_current);
     }
 
-    /// At the deadline the guest traps. This is how stores start.
+    /// Makes the guest trap at the epoch deadline. This is the default.
     pub fn epoch_deadline_trap(&mut self) {
         self.inner.set_epoch_callback(None);
     }
 
-    /// At the deadline `callback` decides.
+    /// Makes `callback` decide at the epoch deadline whether the guest continues.
     pub fn epoch_deadline_callback(
         &mut self,
         mut callback: impl FnMut(StoreContextMut<'_, T>) -> Result<UpdateDeadline> + Send + Sync + 'static,
@@ -274,7 +277,7 @@ impl<T: 'static> Store<T> {
 fn fuel_is_counted(engine: &Engine) -> Result<()> {
     anyhow::ensure!(
         engine.compiler().tunables.consume_fuel,
-        "fuel is not counted: make the engine with Config::consume_fuel(true)"
+        "the engine does not count fuel: create it with Config::consume_fuel(true)"
     );
     Ok(())
 }

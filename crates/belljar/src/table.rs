@@ -1,10 +1,10 @@
-//! Tables as the host reads, writes and grows them.
+//! Tables: reading, writing and growing them.
 
 use crate::context::check_store;
 use crate::{AsContext, AsContextMut, Ref, Result, TableType, Val};
 use belljar_vm::{StoreCore, StoreId, Value};
 
-/// A table of a store: references, by index.
+/// A table of references in a store.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Table {
     store: StoreId,
@@ -16,12 +16,13 @@ fn to_value(reference: Ref, store: &StoreCore) -> Result<Value> {
 }
 
 impl Table {
-    /// A new table of its type's minimum size, filled with `init`.
+    /// Creates a table of its type's minimum size, filled with `init`.
     ///
     /// # Errors
     ///
-    /// Where the type's minimum exceeds its maximum or what a table may have, or it refers to a type of another engine; where the
-    /// store's limits say no, or `init` is not of the element type or of another store.
+    /// Returns an error if the type's minimum exceeds its maximum or the maximum size of tables, if the type refers to
+    /// a type of another engine, if the store's limits do not allow it, or if `init` is not of the element type or
+    /// belongs to another store.
     pub fn new(mut store: impl AsContextMut, ty: TableType, init: Ref) -> Result<Self> {
         let store = store.as_context_mut();
         let init = to_value(init, store.0.core())?;
@@ -30,23 +31,23 @@ impl Table {
         Ok(Self { store: store.0.core().id(), id })
     }
 
-    /// Its type, as declared.
+    /// Returns the table's declared type.
     ///
     /// # Panics
     ///
-    /// If it belongs to another store, as all methods here.
+    /// Panics if the table belongs to another store, as do all methods here.
     pub fn ty(&self, store: impl AsContext) -> TableType {
         let core = store.as_context().0.core();
         check_store(self.store, core, "Table");
         core.table_type(self.id).map(&mut |r| core.runtime().show_type(r))
     }
 
-    /// Number of elements.
+    /// Returns the number of elements.
     pub fn size(&self, store: impl AsContext) -> u64 {
         u64::from(self.core(store.as_context().0.core()).table_size(self.id))
     }
 
-    /// An element; `None` outside the table.
+    /// Returns an element, or `None` if the index is out of bounds.
     pub fn get(&self, mut store: impl AsContextMut, index: u64) -> Option<Ref> {
         let core = store.as_context_mut().0.core_mut();
         check_store(self.store, core, "Table");
@@ -57,18 +58,20 @@ impl Table {
     ///
     /// # Errors
     ///
-    /// Where the index is outside, or the value not of the element type or of another store.
+    /// Returns an error if the index is out of bounds, or if the value is not of the element type or belongs to another
+    /// store.
     pub fn set(&self, mut store: impl AsContextMut, index: u64, value: Ref) -> Result<()> {
         let core = store.as_context_mut().0.core_mut();
         let value = to_value(value, self.core(core))?;
         core.table_set(self.id, index, value)
     }
 
-    /// Makes it `delta` elements larger, the new ones `init`. Returns the size before.
+    /// Grows the table by `delta` elements of the value `init`. Returns the previous size.
     ///
     /// # Errors
     ///
-    /// Where its type, the store's limits or the machine say no, and as [`Table::set`].
+    /// Returns an error if the table's type, the store's limits or the operating system do not allow it, or if `init`
+    /// is not of the element type or belongs to another store.
     pub fn grow(&self, mut store: impl AsContextMut, delta: u64, init: Ref) -> Result<u64> {
         let store = store.as_context_mut().0;
         let init = to_value(init, self.core(store.core()))?;
@@ -83,22 +86,23 @@ impl Table {
         })
     }
 
-    /// Writes the same value to `length` elements from `dst` on.
+    /// Writes a value to `length` elements, starting at `dst`.
     ///
     /// # Errors
     ///
-    /// Where the range is not inside, and as [`Table::set`].
+    /// Returns an error if the range is out of bounds, or if the value is not of the element type or belongs to another
+    /// store.
     pub fn fill(&self, mut store: impl AsContextMut, dst: u64, value: Ref, length: u64) -> Result<()> {
         let core = store.as_context_mut().0.core_mut();
         let value = to_value(value, self.core(core))?;
         core.table_fill_values(self.id, dst, value, length)
     }
 
-    /// Copies `length` elements of `src_table` from `src` on to `dst_table` from `dst` on.
+    /// Copies `length` elements of `src_table`, starting at `src`, to `dst_table`, starting at `dst`.
     ///
     /// # Errors
     ///
-    /// Where a range is not inside, or the element types differ.
+    /// Returns an error if a range is out of bounds, or if the element types differ.
     pub fn copy(
         mut store: impl AsContextMut,
         dst_table: &Table,
@@ -113,7 +117,7 @@ impl Table {
         core.table_copy_values(dst_table.id, dst, src_table.id, src, length)
     }
 
-    /// The store, which has to be the table's own.
+    /// Returns the store; panics if the table belongs to another one.
     #[track_caller]
     fn core<'a>(&self, core: &'a StoreCore) -> &'a StoreCore {
         check_store(self.store, core, "Table");

@@ -1,11 +1,12 @@
-//! Tags: what tells one kind of exception from another.
+//! Tags, which identify kinds of exceptions.
 
 use crate::context::check_store;
 use crate::{AsContext, AsContextMut, Result, TagType};
 use belljar_core::TagId;
 use belljar_vm::StoreId;
 
-/// A tag of a store. Two tags are the same exception only if they are the same handle, whatever their types.
+/// A tag of a store. Tags of the same type are still different kinds of exceptions: only a tag itself catches its
+/// exceptions.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Tag {
     store: StoreId,
@@ -13,29 +14,30 @@ pub struct Tag {
 }
 
 impl Tag {
-    /// A new tag, different from every other.
+    /// Creates a tag, which differs from all others.
     ///
     /// # Errors
     ///
-    /// Where its type has results or refers to one of another engine, or the engine has no room for another type.
+    /// Returns an error if the type has results or refers to a type of another engine, or if the engine has no room for
+    /// another type.
     pub fn new(mut store: impl AsContextMut, ty: &TagType) -> Result<Self> {
         let core = store.as_context_mut().0.core_mut();
         let ty = core.runtime().own_types(|mut own| ty.ty().0.map(&mut own))?;
         Ok(Self { store: core.id(), id: core.new_tag(&ty)? })
     }
 
-    /// Its type.
+    /// Returns the tag's type.
     ///
     /// # Panics
     ///
-    /// If it belongs to another store.
+    /// Panics if the tag belongs to another store.
     pub fn ty(&self, store: impl AsContext) -> TagType {
         let core = store.as_context().0.core();
         check_store(self.store, core, "Tag");
         TagType::new(crate::types::shown_func(&core.tag_type(self.id), core.runtime()))
     }
 
-    /// Whether two handles are the same tag.
+    /// Returns whether two handles refer to the same tag.
     pub fn eq(a: &Self, b: &Self, _store: impl AsContext) -> bool {
         a == b
     }

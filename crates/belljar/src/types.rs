@@ -1,4 +1,4 @@
-//! Types of what modules import and export.
+//! Types of imports and exports.
 
 use crate::Engine;
 use std::fmt;
@@ -10,13 +10,13 @@ pub use belljar_core::{
     StorageType, TableType, TableTypeError, ValType,
 };
 
-/// A type as it is handed to the embedder, who may name what it refers to at any time after. What the embedder hands in goes the
-/// other way, through [`Runtime::own_types`].
+/// Prepares a type for the embedder, which may use the types that it refers to at any later time. Types from the
+/// embedder take the opposite path, through [`Runtime::own_types`].
 pub(crate) fn shown(ty: belljar_core::ExternType, runtime: &Runtime) -> ExternType {
     ty.map(&mut |r| runtime.show_type(r)).into()
 }
 
-/// As [`shown`].
+/// Prepares a heap type for the embedder, as [`shown`] does.
 pub(crate) fn shown_heap(ty: HeapType, runtime: &Runtime) -> HeapType {
     match ty {
         HeapType::Defined(ty) => HeapType::Defined(runtime.show_type(ty)),
@@ -24,17 +24,18 @@ pub(crate) fn shown_heap(ty: HeapType, runtime: &Runtime) -> HeapType {
     }
 }
 
-/// As [`shown`].
+/// Prepares a function type for the embedder, as [`shown`] does.
 pub(crate) fn shown_func(ty: &belljar_core::FuncType, runtime: &Runtime) -> FuncType {
     FuncType(ty.map(&mut |r| runtime.show_type(r)))
 }
 
-/// The type of a function: its parameters, then its results.
+/// The type of a function: its parameters and its results.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
 pub struct FuncType(pub(crate) belljar_core::FuncType);
 
 impl FuncType {
-    /// A function type. Types that it refers to have to be of the engine: what is made with it says so if they are not.
+    /// Creates a function type. The types that it refers to must belong to the engine that it is used with; using it
+    /// with another engine is an error.
     pub fn new(
         _engine: &Engine,
         params: impl IntoIterator<Item = ValType>,
@@ -43,22 +44,22 @@ impl FuncType {
         Self(belljar_core::FuncType::new(params, results))
     }
 
-    /// The parameters, in order.
+    /// Returns the parameters, in order.
     pub fn params(&self) -> impl ExactSizeIterator<Item = ValType> + '_ {
         self.0.params().iter().copied()
     }
 
-    /// The `i`th parameter.
+    /// Returns the `i`th parameter.
     pub fn param(&self, i: usize) -> Option<ValType> {
         self.0.params().get(i).copied()
     }
 
-    /// The results, in order.
+    /// Returns the results, in order.
     pub fn results(&self) -> impl ExactSizeIterator<Item = ValType> + '_ {
         self.0.results().iter().copied()
     }
 
-    /// The `i`th result.
+    /// Returns the `i`th result.
     pub fn result(&self, i: usize) -> Option<ValType> {
         self.0.results().get(i).copied()
     }
@@ -70,17 +71,17 @@ impl fmt::Display for FuncType {
     }
 }
 
-/// The type of a tag: that of a function which takes an exception's payload and returns nothing.
+/// The type of a tag: a function type whose parameters are the payload of an exception, and which has no results.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
 pub struct TagType(FuncType);
 
 impl TagType {
-    /// The type of a tag whose exceptions hold the function type's parameters.
+    /// Creates the type of a tag whose exceptions carry the function type's parameters.
     pub const fn new(ty: FuncType) -> Self {
         Self(ty)
     }
 
-    /// The function type.
+    /// Returns the function type.
     pub const fn ty(&self) -> &FuncType {
         &self.0
     }
@@ -92,7 +93,7 @@ impl fmt::Display for TagType {
     }
 }
 
-/// The type of anything that a module imports or exports.
+/// The type of an import or export.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
 pub enum ExternType {
     /// A function.
@@ -111,7 +112,7 @@ macro_rules! accessors {
     ($($get:ident $unwrap:ident $variant:ident $ty:ty;)*) => {
         impl ExternType {
             $(
-                #[doc = concat!("The type if it is a `", stringify!($variant), "`.")]
+                #[doc = concat!("Returns the type, if it is a `", stringify!($variant), "`.")]
                 pub fn $get(&self) -> Option<&$ty> {
                     match self {
                         Self::$variant(ty) => Some(ty),
@@ -119,7 +120,7 @@ macro_rules! accessors {
                     }
                 }
 
-                #[doc = concat!("The type of a `", stringify!($variant), "`.\n\n# Panics\n\nIf it is another kind.")]
+                #[doc = concat!("Returns the type of a `", stringify!($variant), "`.\n\n# Panics\n\nPanics if it is of another kind.")]
                 pub fn $unwrap(&self) -> &$ty {
                     self.$get().unwrap_or_else(|| panic!("expected a {}, found {self}", stringify!($variant)))
                 }
@@ -175,17 +176,17 @@ pub struct ImportType<'module> {
 }
 
 impl<'module> ImportType<'module> {
-    /// The module name.
+    /// Returns the module name.
     pub fn module(&self) -> &'module str {
         self.module
     }
 
-    /// The field name.
+    /// Returns the field name.
     pub fn name(&self) -> &'module str {
         self.name
     }
 
-    /// What must be given.
+    /// Returns the type that the import requires.
     pub fn ty(&self) -> ExternType {
         self.ty.clone()
     }
@@ -199,12 +200,12 @@ pub struct ExportType<'module> {
 }
 
 impl<'module> ExportType<'module> {
-    /// Its name.
+    /// Returns the export's name.
     pub fn name(&self) -> &'module str {
         self.name
     }
 
-    /// What it is.
+    /// Returns the export's type.
     pub fn ty(&self) -> ExternType {
         self.ty.clone()
     }

@@ -5,7 +5,7 @@ use std::fmt;
 pub struct V128(u128);
 
 impl V128 {
-    /// The vector as an integer; lane 0 is in the lowest bits.
+    /// Returns the vector as an integer; lane 0 is in the lowest bits.
     pub const fn as_u128(self) -> u128 {
         self.0
     }

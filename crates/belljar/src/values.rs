@@ -1,4 +1,4 @@
-//! Values with their types, and references.
+//! Values with their types, and reference values.
 
 use crate::refs::{handle, raw};
 use crate::v128::V128;
@@ -15,19 +15,19 @@ pub enum Ref {
     Func(Option<Func>),
     /// A host value, or null.
     Extern(Option<Rooted<ExternRef>>),
-    /// Something that guests make, or null.
+    /// An object, a small integer or an internalized host value; or null.
     Any(Option<Rooted<AnyRef>>),
     /// An exception, or null.
     Exn(Option<Rooted<ExnRef>>),
 }
 
 impl Ref {
-    /// Whether it is null.
+    /// Returns whether the reference is null.
     pub fn is_null(&self) -> bool {
         matches!(self, Self::Func(None) | Self::Extern(None) | Self::Any(None) | Self::Exn(None))
     }
 
-    /// The function, if it is a function reference that is not null.
+    /// Returns the function, if this is a function reference that is not null.
     pub fn as_func(&self) -> Option<&Func> {
         match self {
             Self::Func(Some(func)) => Some(func),
@@ -65,7 +65,7 @@ impl From<Ref> for Val {
     }
 }
 
-/// A value with its type. Floats are held as bits, so that every NaN stays what it is.
+/// A value with its type. Floats are held as bits, so that NaNs keep their bit patterns.
 #[derive(Clone, Copy, Debug)]
 #[non_exhaustive]
 pub enum Val {
@@ -83,7 +83,7 @@ pub enum Val {
     FuncRef(Option<Func>),
     /// A reference to a host value.
     ExternRef(Option<Rooted<ExternRef>>),
-    /// A reference to something that guests make.
+    /// A reference to an object, a small integer or an internalized host value.
     AnyRef(Option<Rooted<AnyRef>>),
     /// A reference to an exception.
     ExnRef(Option<Rooted<ExnRef>>),
@@ -93,7 +93,7 @@ macro_rules! accessors {
     ($($get:ident $unwrap:ident $ty:ty, $pattern:pat => $value:expr;)*) => {
         impl Val {
             $(
-                #[doc = concat!("The value if it is a `", stringify!($ty), "`.")]
+                #[doc = concat!("Returns the value, if it is a `", stringify!($ty), "`.")]
                 pub fn $get(&self) -> Option<$ty> {
                     match *self {
                         $pattern => Some($value),
@@ -101,7 +101,7 @@ macro_rules! accessors {
                     }
                 }
 
-                #[doc = concat!("The value.\n\n# Panics\n\nIf it is no `", stringify!($ty), "`.")]
+                #[doc = concat!("Returns the value.\n\n# Panics\n\nPanics if the value is not a `", stringify!($ty), "`.")]
                 #[track_caller]
                 pub fn $unwrap(&self) -> $ty {
                     match self.$get() {
@@ -127,11 +127,11 @@ accessors! {
 }
 
 impl Val {
-    /// Its type: of a reference that is not null, that of what it refers to.
+    /// Returns the value's type. For a reference that is not null, it is the type of the referenced object.
     ///
     /// # Errors
     ///
-    /// Where a reference means nothing any more, or belongs to another store.
+    /// Returns an error if a reference is no longer valid, or belongs to another store.
     pub fn ty(&self, store: impl AsContext) -> Result<ValType> {
         let core = store.as_context().0.core();
         let value = self.to_value(core)?;
@@ -144,8 +144,8 @@ impl Val {
         })
     }
 
-    /// Zero or null of a type; `None` for references that are never null, and for those to defined types, of which only
-    /// an engine knows what they are.
+    /// Returns the default value of a type: zero or null. Returns `None` for references that cannot be null, and for
+    /// references to defined types, which only an engine can resolve.
     pub fn default_for_ty(ty: &ValType) -> Option<Self> {
         Some(match ty {
             ValType::I32 => Self::I32(0),
@@ -164,7 +164,7 @@ impl Val {
         })
     }
 
-    /// The reference, if it is one.
+    /// Returns the reference, if the value is one.
     pub fn as_ref(&self) -> Option<Ref> {
         match *self {
             Self::FuncRef(f) => Some(Ref::Func(f)),

@@ -1,4 +1,4 @@
-//! Rust types as wasm types: what typed functions and host closures are generic over.
+//! Rust types that correspond to wasm types, over which typed functions and host closures are generic.
 
 use crate::refs::{handle, raw};
 use crate::{
@@ -14,7 +14,7 @@ mod sealed {
     pub trait Sealed {}
 }
 
-/// A Rust type that is a wasm value type.
+/// A Rust type that corresponds to a wasm value type.
 ///
 /// | Rust | wasm |
 /// |---|---|
@@ -31,7 +31,7 @@ mod sealed {
 /// | `Option<`[`I31`]`>` | `i31ref` |
 /// | `Option<`[`Rooted`]`<`[`ExnRef`]`>>` | `exnref` |
 ///
-/// Without the `Option` they cannot be null: `Rooted<StructRef>` is `(ref struct)`.
+/// Without the `Option`, references cannot be null: `Rooted<StructRef>` is `(ref struct)`.
 pub trait WasmTy: sealed::Sealed + Send + Sized + 'static {
     #[doc(hidden)]
     type Abi: AbiTy;
@@ -40,7 +40,7 @@ pub trait WasmTy: sealed::Sealed + Send + Sized + 'static {
     #[doc(hidden)]
     fn from_abi(abi: Self::Abi, store: &mut StoreCore) -> Self;
 
-    /// The wasm type.
+    /// Returns the wasm type.
     fn valtype() -> ValType {
         Self::Abi::TY
     }
@@ -81,8 +81,8 @@ wasm_ty! {
     Option<Rooted<ExnRef>>, RawExn, (v, store) => raw(v, store), (v, store) => handle(v, store);
 }
 
-/// Types that are narrower than the top of their hierarchy. What is not nullable comes from guests and from checked
-/// handles only.
+/// Implements [`WasmTy`] for types that are narrower than the top of their hierarchy. Values that cannot be null come
+/// only from guests and from checked handles.
 macro_rules! narrow_ty {
     ($($kind:ident, $raw:ident $nullable:literal $ty:ty,
         ($into:pat, $store:ident) => $to:expr, ($from:pat, $from_store:ident) => $back:expr;)*) => {
@@ -139,7 +139,7 @@ narrow_ty! {
 
 const NOT_NULL: &str = "a reference that cannot be null";
 
-/// Parameters of a typed function: a [`WasmTy`], or a tuple of up to 16.
+/// The parameters of a typed function: a [`WasmTy`], or a tuple of up to 16.
 pub trait WasmParams: Send + 'static {
     #[doc(hidden)]
     type Abi: AbiParams;
@@ -149,7 +149,7 @@ pub trait WasmParams: Send + 'static {
     fn from_abi(abi: Self::Abi, store: &mut StoreCore) -> Self;
 }
 
-/// Results of a typed function: `()`, a [`WasmTy`], or a tuple of up to 16.
+/// The results of a typed function: `()`, a [`WasmTy`], or a tuple of up to 16.
 pub trait WasmResults: Send + 'static {
     #[doc(hidden)]
     type ResultAbi: AbiResult;
@@ -187,7 +187,7 @@ impl<A: WasmTy> WasmResults for A {
     }
 }
 
-/// What a host closure may return: [`WasmResults`], or a `Result` of them.
+/// The return type of a host closure: [`WasmResults`], or a `Result` of them.
 pub trait WasmRet: 'static {
     #[doc(hidden)]
     type Results: WasmResults;
@@ -213,7 +213,7 @@ impl<R: WasmRet> WasmRet for Result<R> {
     }
 }
 
-// A tuple of one is the same as its element.
+// A tuple of one is represented as its element.
 macro_rules! result_type {
     ($one:ident) => { One<$one::Abi> };
     ($($name:ident)*) => { ($($name::Abi,)*) };

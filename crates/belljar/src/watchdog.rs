@@ -1,6 +1,6 @@
-//! Watchdogs: somebody is told where a guest is when it has run for long.
+//! Watchdogs: callbacks with the stack of a guest that has run for a long time.
 //!
-//! One thread of the process waits for all of them. It begins with the first watchdog and ends with the last.
+//! One thread of the process serves all watchdogs. It starts with the first watchdog and ends with the last.
 
 use crate::{Inspector, Result, Stack};
 use anyhow::Context;
@@ -12,12 +12,12 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, Once, PoisonError};
 use std::thread::ThreadId;
 use std::time::{Duration, Instant};
 
-/// Calls back with a guest's stack when time is over, and lets the guest go on. Until it is dropped.
+/// Calls back with a guest's stack after some time, while the guest continues. Dropping it ends the watchdog.
 ///
-/// It watches what its [`Inspector`] is for. Where that is over, as the store is gone or the session of a sandbox has ended, it calls
-/// back with an error that says so, once.
+/// It watches the store or the session of its [`Inspector`]. When that is over, it calls back once, with an error that
+/// says so.
 ///
-/// It belongs to the process that made it: in a forked child it does nothing, and new ones can be made.
+/// It belongs to the process that created it: in a forked child it does nothing, and the child can create new ones.
 ///
 /// ```
 /// use belljar::{Engine, Instance, Module, Store, Watchdog, WatchdogAction};
@@ -43,46 +43,46 @@ use std::time::{Duration, Instant};
 #[must_use = "dropping a watchdog ends it"]
 pub struct Watchdog {
     id: u64,
-    job: Arc<Job>,
+    watchdog: Arc<ActiveWatchdog>,
 }
 
 /// What a watchdog does after it has called back.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum WatchdogAction {
-    /// It waits as long again.
+    /// It waits for the same time again.
     Again,
-    /// It has done what it was for.
+    /// It ends.
     Stop,
 }
 
 type Callback = Box<dyn FnMut(Result<Stack>) -> WatchdogAction + Send>;
 
-struct Job {
+struct ActiveWatchdog {
     inspector: Inspector,
     after: Duration,
     is_cpu: bool,
     is_dropped: AtomicBool,
-    /// `None` when the watchdog has ended. Held while it is called.
+    /// `None` once the watchdog has ended. The lock is held during the callback.
     state: Mutex<Option<State>>,
-    /// The process that it was made in.
+    /// The process in which the watchdog was created.
     process: u32,
 }
 
 struct State {
     callback: Callback,
-    /// The thread whose CPU time counts, and that time when the watchdog began to count it.
+    /// The thread whose CPU time counts, and its CPU time when the watchdog began to count.
     cpu: Option<(i32, Duration)>,
-    /// CPU time that was used on other threads before.
+    /// CPU time that other threads used before.
     used_before: Duration,
 }
 
 #[derive(Default)]
 struct WatchdogThread {
-    jobs: BTreeMap<(Instant, u64), Arc<Job>>,
+    active: BTreeMap<(Instant, u64), Arc<ActiveWatchdog>>,
     last_id: u64,
-    /// The thread that waits, if there is one.
+    /// The waiting thread, if there is one.
     waits: Option<ThreadId>,
-    /// The process whose it is: a forked child begins with none.
+    /// The process that the thread belongs to: a forked child starts without one.
     process: u32,
 }
 
@@ -91,14 +91,14 @@ static CHANGED: Condvar = Condvar::new();
 
 /// How long a watchdog waits for the guest's thread to answer.
 const PATIENCE: Duration = Duration::from_secs(1);
-/// CPU time is compared at least this often, and at most that.
+/// The shortest and the longest interval between checks of CPU time.
 const CPU_STEPS: (Duration, Duration) = (Duration::from_millis(1), Duration::from_secs(1));
 
 fn watchdog_thread() -> MutexGuard<'static, Option<WatchdogThread>> {
     let mut watchdog_thread = KENNEL.lock().unwrap_or_else(PoisonError::into_inner);
     let process = process_generation();
     if let Some(inherited) = watchdog_thread.take_if(|watchdog_thread| watchdog_thread.process != process) {
-        // What its callbacks hold is the parent's.
+        // The callbacks and what they hold belong to the parent.
         std::mem::forget(inherited);
     }
     watchdog_thread.get_or_insert_with(|| WatchdogThread { process, ..WatchdogThread::default() });
@@ -107,19 +107,19 @@ fn watchdog_thread() -> MutexGuard<'static, Option<WatchdogThread>> {
 
 impl fmt::Debug for Watchdog {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Watchdog").field("after", &self.job.after).finish_non_exhaustive()
+        f.debug_struct("Watchdog").field("after", &self.watchdog.after).finish_non_exhaustive()
     }
 }
 
 impl Watchdog {
-    /// Calls back when `after` is over, counted from now.
+    /// Creates a watchdog that calls back when `after` has passed, counted from now.
     ///
-    /// The callback runs on a thread that all watchdogs have in common: what takes long there delays others. A panic in it ends
+    /// The callback runs on a thread that all watchdogs share: a slow callback delays the others. A panic in it ends
     /// the watchdog.
     ///
     /// # Errors
     ///
-    /// Where no thread can be started.
+    /// Returns an error if no thread can be started.
     pub fn wall(
         inspector: Inspector,
         after: Duration,
@@ -128,12 +128,13 @@ impl Watchdog {
         Self::start(inspector, after, false, Box::new(callback))
     }
 
-    /// Calls back when the thread that runs the guest has used `after` of CPU time, counted from now. While the store is idle
-    /// the current thread is taken for the one that will run it. A guest that waits uses none.
+    /// Creates a watchdog that calls back when the thread that runs the guest has used `after` of CPU time, counted
+    /// from now. While the store is idle, the current thread is assumed to be the one that will run it. A guest that
+    /// waits uses no CPU time.
     ///
     /// # Errors
     ///
-    /// As [`Watchdog::wall`].
+    /// Returns an error as [`Watchdog::wall`] does.
     pub fn cpu(
         inspector: Inspector,
         after: Duration,
@@ -146,7 +147,7 @@ impl Watchdog {
         let thread = inspector.thread().unwrap_or_else(this_thread_id);
         let cpu = is_cpu.then(|| Some((thread, thread_cpu_time(thread)?))).flatten();
         let state = State { callback, cpu, used_before: Duration::ZERO };
-        let job = Arc::new(Job {
+        let watchdog = Arc::new(ActiveWatchdog {
             inspector,
             after,
             is_cpu,
@@ -162,50 +163,51 @@ impl Watchdog {
         let id = all.last_id;
         if all.waits.is_none() {
             let thread = std::thread::Builder::new().name("belljar-watchdog".into()).spawn(wait);
-            let thread = thread.context("could not start the thread that watchdogs wait on")?;
+            let thread = thread.context("could not start the thread for watchdogs")?;
             all.waits = Some(thread.thread().id());
         }
-        all.jobs.insert((due(after), id), job.clone());
+        all.active.insert((due(after), id), watchdog.clone());
         CHANGED.notify_all();
-        Ok(Self { id, job })
+        Ok(Self { id, watchdog })
     }
 }
 
-/// A time that never comes is one in some decades.
+/// Returns when a watchdog is due. A time that the clock cannot represent becomes a few decades.
 fn due(after: Duration) -> Instant {
     let now = Instant::now();
     now.checked_add(after).unwrap_or_else(|| now + Duration::from_secs(1 << 30))
 }
 
 impl Drop for Watchdog {
-    /// Waits for a callback that is running, unless it is the one that drops.
+    /// Waits for a running callback, unless the callback itself drops the watchdog.
     fn drop(&mut self) {
-        self.job.is_dropped.store(true, Relaxed);
-        if self.job.process != process_generation() {
-            // In a forked child there is no thread that would call back, or be waited for.
+        self.watchdog.is_dropped.store(true, Relaxed);
+        if self.watchdog.process != process_generation() {
+            // A forked child has no thread that would call back or could be waited for.
             return;
         }
         let mut all = watchdog_thread();
         let waits = all.as_mut().and_then(|watchdog_thread| {
-            watchdog_thread.jobs.retain(|(_, id), _| *id != self.id);
+            watchdog_thread.active.retain(|(_, id), _| *id != self.id);
             watchdog_thread.waits
         });
         CHANGED.notify_all();
         drop(all);
         let is_callback = waits == Some(std::thread::current().id());
-        let state = if is_callback { self.job.state.try_lock().ok() } else { Some(self.job.state()) };
+        let state =
+            if is_callback { self.watchdog.state.try_lock().ok() } else { Some(self.watchdog.state()) };
         if let Some(mut state) = state {
             *state = None;
         }
     }
 }
 
-/// Waits for the next watchdog, until there are none.
+/// Serves the watchdogs in order, until there are none.
 fn wait() {
     let mut all = watchdog_thread();
     loop {
         let Some(watchdog_thread) = all.as_mut() else { return };
-        let Some((&(due, id), job)) = watchdog_thread.jobs.first_key_value() else {
+        let Some((&(due, id), watchdog)) = watchdog_thread.active.first_key_value() else {
             watchdog_thread.waits = None;
             return;
         };
@@ -214,22 +216,22 @@ fn wait() {
             all = CHANGED.wait_timeout(all, left).unwrap_or_else(PoisonError::into_inner).0;
             continue;
         }
-        let job = job.clone();
-        watchdog_thread.jobs.remove(&(due, id));
+        let watchdog = watchdog.clone();
+        watchdog_thread.active.remove(&(due, id));
         drop(all);
-        let next = job.run();
+        let next = watchdog.run();
         all = self::watchdog_thread();
         if let (Some(next), Some(watchdog_thread)) = (next, all.as_mut())
-            && !job.is_dropped.load(Relaxed)
+            && !watchdog.is_dropped.load(Relaxed)
         {
-            watchdog_thread.jobs.insert((next, id), job);
+            watchdog_thread.active.insert((next, id), watchdog);
         }
     }
 }
 
-impl Job {
+impl ActiveWatchdog {
     fn state(&self) -> MutexGuard<'_, Option<State>> {
-        // After a panic of the callback.
+        // A panic of the callback poisons the lock.
         self.state.lock().unwrap_or_else(|poisoned| {
             let mut state = poisoned.into_inner();
             *state = None;
@@ -237,12 +239,12 @@ impl Job {
         })
     }
 
-    /// Calls back if time is over. When to look again, if at all.
+    /// Calls back if the watchdog is due. Returns when to check again, if at all.
     fn run(&self) -> Option<Instant> {
         let mut guard = self.state();
         let state = guard.as_mut()?;
         let is_over = self.inspector.is_over();
-        // Whoever runs there now is another's: its time does not count.
+        // After the session, the thread runs something else, whose time does not count.
         if self.is_cpu && !is_over {
             let left = self.after.saturating_sub(self.cpu_used(state));
             if !left.is_zero() {
@@ -264,7 +266,7 @@ impl Job {
         }
     }
 
-    /// CPU time that the guest's threads have used since the watchdog began to count.
+    /// Returns the CPU time that the guest's threads have used since the watchdog began to count.
     fn cpu_used(&self, state: &mut State) -> Duration {
         let runs_on = self.inspector.thread();
         let of_known =

@@ -1,4 +1,4 @@
-//! The embedding interface: shapes, limits, and what misuse gives.
+//! The embedding interface: its shapes, its limits, and the results of misuse.
 
 use belljar::{
     Caller, Config, Engine, Extern, ExternRef, Func, FuncType, Global, GlobalType, Instance, InstancePre,
@@ -61,7 +61,7 @@ fn sixteen_parameters_of_every_type_and_many_results() -> Result<()> {
     let args = (1, 2, 3.0, 4.0, 5, 6, 7.0, 8.0, 9, 10, 11.0, 12.0, 13, 14, 15.0, 16.0);
     let (total, first, vector) = f.call(&mut store, args)?;
     assert_eq!((total, first, vector.as_u128()), (1496.0, 1, u128::MAX - 5));
-    // The same through the interface whose types are known at run time.
+    // The same through the dynamically typed interface.
     let params: Vec<Val> = vec![
         1.into(),
         2_i64.into(),
@@ -251,7 +251,7 @@ fn limits_are_kept_and_say_numbers() -> Result<()> {
     strict.limiter(|limits| limits);
     let grow = instance(&mut strict, wat, &[])?.get_typed_func::<i32, i32>(&mut strict, "grow")?;
     let error = grow.call(&mut strict, 1).unwrap_err();
-    let message = "a memory wanted to grow to 131072 bytes, and the store's limit is 65536";
+    let message = "a memory wanted to grow to 131072 bytes, but the store's limit is 65536";
     assert_eq!(error.root_cause().to_string(), message);
     Ok(())
 }

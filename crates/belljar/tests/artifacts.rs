@@ -1,4 +1,4 @@
-//! Compiled modules as bytes: who is believed, what is refused, and that nothing a file does later matters.
+//! Compiled modules as bytes: which keys are trusted, what is refused, and that later changes of a file have no effect.
 
 use belljar::{
     ArtifactError, ArtifactInfo, ArtifactKind, ArtifactOptions, Cache, CacheConfig, Config, Engine, Error,
@@ -59,7 +59,7 @@ fn a_module_is_itself_again() {
     assert_eq!(again.origin(), &Origin::Artifact(TrustedBy::User));
     assert_eq!(again.name(), Some("mod"));
     assert_eq!(again.exports().map(|e| e.name().to_string()).collect::<Vec<_>>(), ["call"]);
-    // Once more from what was loaded, which no longer has its wasm.
+    // Once more from the loaded module, which no longer has its wasm.
     assert_eq!(again.serialize().unwrap(), artifact);
     let error = again.serialize_with(ArtifactOptions::new().embed_source(true)).unwrap_err();
     assert!(error.to_string().contains("without its wasm"), "{error}");
@@ -106,7 +106,7 @@ fn an_artifact_that_holds_its_wasm_is_compiled_again() {
     let other = Module::deserialize(&Engine::new(&other).unwrap(), &artifact).unwrap();
     let Origin::CompiledAgain(why) = other.origin() else { panic!("{:?}", other.origin()) };
     assert!(why.to_string().contains("`fuel = no`"), "{why}");
-    // Changed bytes are nobody's wasm.
+    // Changed bytes are not compiled again.
     let at = artifact.windows(4).rposition(|w| w == b"\0asm").unwrap();
     let mut changed = artifact;
     changed[at + 20] ^= 1;
@@ -122,8 +122,7 @@ fn other_settings_are_refused_with_what_differs() {
     assert!(why.contains("`epochs = no`") && why.contains("`epochs = yes`"), "{why}");
 }
 
-/// Every byte of a small artifact counts, padding and tables of names included.
-/// Whatever a file's contents are, it is used as nothing that it was not sealed as, by somebody who is trusted.
+/// A file is used only as what a trusted key sealed it as, whatever its contents are.
 #[test]
 fn what_was_sealed_as_something_else_is_refused() {
     let user = UserKey::from_bytes([1; 32]);
@@ -198,7 +197,7 @@ fn cached(directory: &Path, user: u8) -> Engine {
     Engine::new(&config).unwrap()
 }
 
-/// The files of entries.
+/// Returns the files of cache entries.
 fn entries(directory: &Path) -> Vec<std::path::PathBuf> {
     let mut found = Vec::new();
     for entry in fs::read_dir(directory).unwrap() {
@@ -216,10 +215,10 @@ fn the_second_engine_finds_what_the_first_compiled() {
     let second = Module::new(&cached(scratch.path(), 1), WAT).unwrap();
     assert_eq!(second.origin(), &Origin::Cache);
     works(&second);
-    // It has its wasm, so that it can be made an artifact of any kind.
+    // It has its wasm, so all kinds of artifacts can be made of it.
     let artifact = second.serialize_with(ArtifactOptions::new().embed_source(true)).unwrap();
     assert!(artifact == first.serialize_with(ArtifactOptions::new().embed_source(true)).unwrap());
-    // Other settings are other code.
+    // Other settings produce other code.
     let mut other = config(trust(1));
     other.cache(Some(Cache::open(CacheConfig::at(scratch.path())).unwrap())).consume_fuel(true);
     assert_eq!(Module::new(&Engine::new(&other).unwrap(), WAT).unwrap().origin(), &Origin::Compiled);
@@ -257,13 +256,13 @@ fn a_bad_entry_is_a_miss_and_is_replaced() {
         assert!(problems.len() == 1 && problems[0].contains("replaced"), "{problems:?}");
         assert_eq!(module(), (Origin::Cache, vec![]));
     }
-    // An entry that somebody else made.
+    // An entry that another user made.
     Module::new(&cached(scratch.path(), 2), WAT).unwrap();
     assert!(entries(scratch.path()).len() == 1);
     assert_eq!(module().0, Origin::Compiled);
 }
 
-/// Somebody who can write to the directory, but has no key, can move right entries about.
+/// An attacker who can write to the directory but has no key can still rename valid entries.
 #[test]
 fn an_entry_under_another_name_is_not_used() {
     let scratch = tempfile::tempdir().unwrap();
@@ -279,7 +278,7 @@ fn an_entry_under_another_name_is_not_used() {
     works(&module);
 }
 
-/// An engine with all features that memories have, and a cache if there is a directory for one.
+/// Creates an engine with all features of memories, and with a cache if there is a directory for one.
 fn engine_of_memories(cache: Option<&Path>) -> Engine {
     let mut config = config(trust(1));
     config.wasm_memory64(true).wasm_multi_memory(true).wasm_custom_page_sizes(true).wasm_threads(true);
@@ -287,8 +286,9 @@ fn engine_of_memories(cache: Option<&Path>) -> Engine {
     Engine::new(&config).unwrap()
 }
 
-/// What `observe` sees of two instances of a module, which is the same whether the module was just compiled, found in a
-/// cache, or made of an artifact with or without its wasm, and of one that was made of another.
+/// Returns what `observe` reports of two instances of a module. It must be the same whether the module was just
+/// compiled, found in a cache, or loaded from an artifact with or without its wasm, including an artifact of an
+/// artifact.
 fn seen_everywhere(wat: &str, observe: impl Fn(&Module) -> Vec<String>) -> Vec<String> {
     let scratch = tempfile::tempdir().unwrap();
     let plain = engine_of_memories(None);
@@ -301,7 +301,7 @@ fn seen_everywhere(wat: &str, observe: impl Fn(&Module) -> Vec<String>) -> Vec<S
     let lean = first.serialize().unwrap();
     let of_lean = Module::deserialize(&plain, &lean).unwrap();
     let of_whole = Module::deserialize(&plain, &whole).unwrap();
-    // However a module was had, its artifacts are the same.
+    // The artifacts are the same, wherever the module came from.
     for module in [&put, &found, &of_whole, &of_lean] {
         assert!(module.serialize().unwrap() == lean);
     }
@@ -317,18 +317,18 @@ fn seen_everywhere(wat: &str, observe: impl Fn(&Module) -> Vec<String>) -> Vec<S
     expected
 }
 
-/// Contents of so many bytes.
+/// Returns contents of `length` bytes.
 fn large(length: usize) -> String {
     "0123456789abcdef".chars().cycle().take(length).collect()
 }
 
-/// Functions that look at memory 0 and use the data segment `$d`.
+/// Functions that read memory 0 and use the data segment `$d`.
 const LOOK: &str = r#"
     (func (export "load") (param i32) (result i32) (i32.load8_u (local.get 0)))
     (func (export "init") (param i32 i32 i32) (memory.init $d (local.get 0) (local.get 1) (local.get 2)))
     (func (export "drop") (data.drop $d))"#;
 
-/// What `load` finds at some places, and what becomes of `init` before and after `drop`.
+/// Returns what `load` reads at some addresses, and the results of `init` before and after `drop`.
 fn look(module: &Module, places: &[i32]) -> Vec<String> {
     let mut store = Store::new(module.engine(), ());
     let instance = match Instance::new(&mut store, module, &[]) {
@@ -372,7 +372,7 @@ fn memories_start_with_what_images_hold() {
     });
     let bytes = ["0", "48", "255", "254", "51", "102", "0", "122"];
     assert_eq!(seen[5..13], bytes);
-    // The segment was dropped: nothing of it is there, not even at its end.
+    // The segment was dropped: none of it is left, not even at its end.
     let trap = "Some(MemoryOutOfBounds)";
     assert_eq!(seen[..5], ["done", trap, trap, trap, trap]);
     assert_eq!(seen[13..18], seen[..5]);
@@ -385,7 +385,7 @@ fn thousands_of_segments_are_one_image() {
     let wat = format!("(module (memory 1) (data $d (i32.const 65535) \"x\") {segments} {LOOK})");
     let seen = seen_everywhere(&wat, |module| look(module, &[0, 9, 10, 9 * 4999, 65_535]));
     assert_eq!(seen[5..10], ["48", "49", "0", "57", "120"]);
-    // Its artifact has them once.
+    // Its artifact contains them once.
     let artifact = Module::new(&engine_of_memories(None), &wat).unwrap().serialize().unwrap();
     assert!(artifact.len() < 90_000, "{}", artifact.len());
 }
@@ -427,7 +427,7 @@ fn segments_that_do_not_fit_trap_as_ever() {
     assert_eq!(seen_everywhere(&at_the_end, |module| look(module, &[65_535]))[5], "97");
 }
 
-/// A function of an instance that was never finished is in a table: it sees what was copied before the trap.
+/// A function of an instance that failed to instantiate is in a table: it sees what was copied before the trap.
 #[test]
 fn an_instance_that_failed_is_seen_as_it_was_left() {
     let wat = format!(
@@ -499,7 +499,7 @@ fn each_of_two_memories_has_its_image() {
     assert_eq!(seen[10..14], ["0", "48", "102", "0"]);
 }
 
-/// With 64-bit addresses, shared with other threads, and with pages of one byte, of which the last host page is not full.
+/// With 64-bit addresses, shared, and with pages of one byte, of which the last host page is not full.
 #[test]
 fn memories_of_every_kind_have_images() {
     let data = large(20_000);
@@ -524,7 +524,7 @@ fn code_for_another_processor_is_kept_and_never_executed() {
         config.target_processor("x86-64-v3").host_processor(host).trust(trust(7));
         Engine::new(&config).unwrap()
     };
-    // This machine has what is wanted, or is one that cannot be tested on.
+    // This machine has the features, or is one on which this cannot be tested.
     let wat = r#"(module (func (export "f") (param v128) (result v128) (i8x16.popcnt (local.get 0))))"#;
     let engine = engine_on("x86-64-v2");
     let module = Module::new(&engine, wat).unwrap();
@@ -537,7 +537,7 @@ fn code_for_another_processor_is_kept_and_never_executed() {
     let pre = belljar::Linker::<()>::new(&engine).instantiate_pre(&module).unwrap();
     refused(pre.instantiate(&mut store).unwrap_err());
     refused(belljar::SandboxTemplate::new(pre, || Ok(())).build().map(drop).unwrap_err());
-    // So is what comes from an artifact, or is read back by an engine that knows the code.
+    // The same holds for code from an artifact, or code that an engine for this processor set reads back.
     let artifact = module.serialize().unwrap();
     let again = Module::deserialize(&engine, &artifact).unwrap();
     refused(Instance::new(&mut store, &again, &[]).unwrap_err());
@@ -548,7 +548,7 @@ fn code_for_another_processor_is_kept_and_never_executed() {
     }));
     let panic = made.unwrap_err();
     assert!(panic.downcast_ref::<String>().unwrap().contains("it needs a processor with"));
-    // A host that has it all runs it, wherever it was made.
+    // A host with all features runs it, wherever it was made.
     if std::is_x86_feature_detected!("avx2") && std::is_x86_feature_detected!("bmi2") {
         let engine = engine_on("x86-64-v3");
         let module = Module::deserialize(&engine, &artifact).unwrap();
@@ -556,7 +556,7 @@ fn code_for_another_processor_is_kept_and_never_executed() {
     }
 }
 
-/// A few bytes on the disk can claim to be terabytes. Neither is memory taken for them, nor are they read.
+/// A file of a few bytes on the disk can claim to have terabytes. No memory is allocated for it, and it is not read.
 #[test]
 fn a_sparse_file_of_any_length_is_refused_at_once() {
     let dir = tempfile::tempdir().unwrap();

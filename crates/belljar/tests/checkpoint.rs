@@ -1,4 +1,4 @@
-//! Stores that go back to what they were: nothing of what happened since is left.
+//! Stores that are reset to a checkpoint: nothing of what happened since is left.
 
 use belljar::{Caller, Engine, Error, Func, Instance, Killed, Linker, Module, Store, Val};
 
@@ -67,7 +67,7 @@ fn store(engine: &Engine) -> (Store<u32>, Instance) {
                 0 => Ok(()),
                 1 => Err(Error::msg("a host error")),
                 2 => panic!("a panic, expected here"),
-                // More things in the store.
+                // Adds more entities to the store.
                 _ => {
                     let module = Module::new(&Engine::default(), "(module)");
                     drop(module);
@@ -84,7 +84,7 @@ fn store(engine: &Engine) -> (Store<u32>, Instance) {
     (store, instance)
 }
 
-/// Everything that can be seen of a store.
+/// Everything that can be observed of a store.
 fn seen(store: &mut Store<u32>, instance: Instance) -> String {
     use std::fmt::Write;
     let mut text = String::new();
@@ -176,7 +176,7 @@ fn whatever_happened_is_undone() {
     }
 }
 
-/// Bytes of the objects that a store has that has gone back.
+/// Returns the bytes of objects in a store that was reset.
 fn fresh_objects(checkpoint: &belljar_vm::Checkpoint, store: &mut Store<u32>) -> u64 {
     store.rewind(checkpoint).unwrap();
     store.gc_stats().old_bytes
@@ -223,7 +223,7 @@ fn what_cannot_be_noted_is_refused() {
     assert!(store.rewind(&checkpoint).unwrap_err().to_string().contains("it is another store's"));
 }
 
-/// Of several places to go back to, each has its own label.
+/// Each checkpoint has its own label.
 #[test]
 fn a_store_is_called_again_what_it_was_called() {
     let mut store = Store::new(&Engine::default(), ());

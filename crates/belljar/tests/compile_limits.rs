@@ -1,4 +1,5 @@
-//! Limits of compilation: small modules that are dear to compile end with an error that says why, or are compiled.
+//! Limits of compilation: small modules that are expensive to compile fail with an error that says why, or are
+//! compiled.
 
 use belljar::{
     Cache, CacheConfig, CodeBuilder, CompileCancel, CompileLimit, CompileLimitExceeded, CompileLimits,
@@ -25,7 +26,7 @@ fn engine(limits: CompileLimits) -> Engine {
     Engine::new(&config).unwrap()
 }
 
-/// Calls of a function type with as many parameters and results as there may be: a few bytes each, and thousands of values.
+/// Calls of a function type with the most parameters and results: a few bytes each, but thousands of values.
 fn wide_calls(count: usize) -> String {
     let values = " v128".repeat(1000);
     let arguments: String = (0..1000).map(|i| format!(" local.get {i}")).collect();
@@ -69,7 +70,7 @@ fn memory_is_limited_by_what_functions_are_when_written_out() {
 
 #[test]
 fn functions_that_have_no_room_beside_each_other_are_compiled_one_by_one() {
-    // Each takes about 9 MB by the compiler's account, and there are more than fit.
+    // Each takes about 9 MB by the compiler's estimate, and together they exceed the limit.
     let body = "(i32.store (local.get 0) (i32.add (local.get 0) (i32.const 7)))".repeat(5000);
     let module = format!("(module (memory 1) {})", format!("(func (param i32) {body})").repeat(12));
     assert!(Module::new(&engine(CompileLimits::unlimited().memory(14 << 20)), &module).is_ok());
@@ -82,12 +83,12 @@ fn time_is_limited_and_what_takes_longer_than_is_left_is_not_begun() {
     let limits = CompileLimits::unlimited().cpu(Duration::from_millis(30));
     let told = exceeded(Module::new(&engine(limits), wide_calls(200)));
     assert_eq!((told.limit(), told.allowed()), (CompileLimit::Cpu, 30_000_000));
-    // Which of the two took most up to then, the machine decides.
+    // Which of the two took most so far depends on the machine.
     assert!(
         told.function().is_some_and(|function| function.index.0 < 2 && !function.cpu.is_zero()),
         "{told}"
     );
-    // Validation is a part of it: so many values take longer than that to be checked.
+    // Validation is part of it: checking so many values takes longer than the limit.
     let values = "i32 ".repeat(1000);
     let targets = "0 ".repeat(60_000);
     let checked = format!(
@@ -99,7 +100,7 @@ fn time_is_limited_and_what_takes_longer_than_is_left_is_not_begun() {
     assert_eq!(told.limit(), CompileLimit::Cpu);
 }
 
-/// Many functions of some milliseconds each.
+/// Many functions that take a few milliseconds each.
 fn long() -> Vec<u8> {
     let body =
         "(i32.store (local.get 0) (i32.mul (local.get 0) (i32.load offset=8 (local.get 0))))".repeat(3000);
@@ -114,7 +115,7 @@ fn whoever_waits_is_released_when_the_time_is_over() {
     let told =
         exceeded(Module::new(&engine(CompileLimits::unlimited().wall(Duration::from_millis(50))), &binary));
     assert_eq!((told.limit(), told.allowed()), (CompileLimit::Wall, 50_000_000));
-    // All of it takes far longer.
+    // The whole compilation takes far longer.
     assert!(started.elapsed() < Duration::from_secs(2), "{:?}", started.elapsed());
     let quick = engine(CompileLimits::default().wall(Duration::from_secs(3600)));
     assert!(Module::new(&quick, "(module (func))").is_ok());
@@ -126,7 +127,7 @@ fn files(directory: &Path) -> usize {
     entries.iter().map(|path| if path.is_dir() { files(path) } else { usize::from(is_entry(path)) }).sum()
 }
 
-/// Whether a file of the cache's directory holds code, or the beginning of some.
+/// Returns whether a file in the cache's directory contains code, or the beginning of some.
 fn is_entry(path: &Path) -> bool {
     fs::metadata(path).unwrap().len() > 1000
 }
@@ -152,10 +153,10 @@ fn what_was_cancelled_ends_and_leaves_nothing_in_the_cache() {
     builder.wasm_binary(&binary, None).unwrap().cancel(&cancel);
     let error = builder.compile_module().unwrap_err();
     assert_eq!(error.to_string(), "the compilation was cancelled");
-    // Those that were being compiled at the same time were finished.
+    // Functions that were being compiled at the same time were finished.
     assert!((1..20).contains(&compiled.load(Ordering::Relaxed)));
     assert_eq!(files(dir.path()), 0);
-    // It stays cancelled, and somebody else is not.
+    // It stays cancelled, but other builders are not.
     assert!(builder.compile_module().is_err());
     CodeBuilder::new(&engine)
         .wasm_binary_or_text(b"(module (func))", None)
@@ -179,9 +180,9 @@ fn a_panic_of_the_embedders_function_reaches_who_waits() {
 fn a_builder_compiles_one_module() {
     let engine = Engine::default();
     let mut builder = CodeBuilder::new(&engine);
-    assert!(builder.compile_module().unwrap_err().to_string().contains("nothing to compile"));
+    assert!(builder.compile_module().unwrap_err().to_string().contains("no module to compile"));
     builder.wasm_binary_or_text(b"(module)", None).unwrap();
     let error = builder.wasm_binary_or_text(b"(module)", Some(Path::new("a\x1b.wasm"))).unwrap_err();
-    assert_eq!(error.to_string(), "a builder compiles one module, and was given another one a\\u{1b}.wasm");
+    assert_eq!(error.to_string(), "a builder compiles only one module, but got a second one a\\u{1b}.wasm");
     builder.compile_module().unwrap();
 }

@@ -1,8 +1,8 @@
-//! Contexts are converted once. Anybody can implement `AsContext` and `AsContextMut`, and lend another store each time: a
-//! function that asked twice would check its handles against one store and act on another. So each function that takes a
-//! context names it once, and from then on has the one store that it lent.
+//! Contexts are converted once. Any crate can implement `AsContext` and `AsContextMut`, and lend a different store each
+//! time: a function that asked twice would check its handles against one store and act on another. So each function
+//! that takes a context uses it once, and from then on uses the store that it lent.
 //!
-//! This reads the source, so that a new function cannot get it wrong.
+//! This test reads the sources, so that new functions follow the rule.
 
 mod sources;
 
@@ -12,10 +12,10 @@ use sources::add_rust_files;
 use std::path::Path;
 use syn::visit::{self, Visit};
 
-/// The traits that anybody can implement.
+/// The traits that any crate can implement.
 const TRAITS: [&str; 2] = ["AsContext", "AsContextMut"];
 
-/// Where a context is kept, and asked again each time: `RootScope`, which compares the store with that in which it began.
+/// Where a context is kept and asked repeatedly: `RootScope`, which compares the store with the one in which it began.
 const KEPT: &[(&str, &str)] = &[("refs/rooted.rs", "self . context"), ("refs/rooted.rs", "new")];
 
 fn text(tokens: &impl ToTokens) -> String {
@@ -26,12 +26,12 @@ fn words(text: &str) -> impl Iterator<Item = &str> {
     text.split(|c: char| !c.is_alphanumeric() && c != '_')
 }
 
-/// Whether a type or bound is that of a context.
+/// Returns whether a type or bound is that of a context.
 fn names_a_context(text: &str, generics: &[String]) -> bool {
     words(text).any(|word| TRAITS.contains(&word) || generics.iter().any(|generic| generic == word))
 }
 
-/// The generic parameters that are contexts.
+/// Returns the generic parameters that are contexts.
 fn contexts_of(generics: &syn::Generics) -> Vec<String> {
     let bounds = generics.type_params().filter(|param| names_a_context(&text(&param.bounds), &[]));
     let mut found: Vec<String> = bounds.map(|param| param.ident.to_string()).collect();
@@ -45,7 +45,7 @@ fn contexts_of(generics: &syn::Generics) -> Vec<String> {
     found
 }
 
-/// Names in a token stream, but for those of fields and modules: after a dot, and before a colon.
+/// Collects the names in a token stream, except those of fields (after a dot) and modules (before a colon).
 fn names(tokens: TokenStream, found: &mut Vec<String>) {
     let tokens: Vec<TokenTree> = tokens.into_iter().collect();
     let is = |i: Option<usize>, c: char| {
@@ -68,7 +68,7 @@ fn names(tokens: TokenStream, found: &mut Vec<String>) {
     }
 }
 
-/// How often statements name a variable that is not shadowed yet.
+/// Returns how often statements use a variable before it is shadowed.
 fn uses(name: &str, block: &syn::Block) -> usize {
     let count_in = |tokens: TokenStream| {
         let mut found = Vec::new();
@@ -92,7 +92,7 @@ fn uses(name: &str, block: &syn::Block) -> usize {
 struct Reader {
     file: String,
     generics: Vec<String>,
-    /// Functions that take a context, and what is wrong.
+    /// The number of functions that take a context, and the violations.
     functions: usize,
     wrong: Vec<String>,
 }

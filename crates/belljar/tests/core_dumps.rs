@@ -9,7 +9,7 @@ use wasmparser::{
     Validator, WasmFeatures,
 };
 
-/// What a dump says.
+/// The contents of a dump.
 #[derive(Default, Debug)]
 struct Read {
     name: String,
@@ -25,7 +25,7 @@ struct Read {
     segments: Vec<(u32, u64, Vec<u8>)>,
 }
 
-/// Reads a dump, which has to be a valid module, and to have no section without entries: some readers take the first for granted.
+/// Reads a dump, which must be a valid module without empty sections: some readers assume that a section has an entry.
 fn read(dump: &[u8]) -> Read {
     let features = WasmFeatures::default() | WasmFeatures::CUSTOM_PAGE_SIZES;
     Validator::new_with_features(features).validate_all(dump).unwrap();
@@ -81,7 +81,7 @@ fn segment(data: wasmparser::Data<'_>) -> (u32, u64, Vec<u8>) {
 }
 
 impl Read {
-    /// Bytes of a memory, as an instance of the dump would have them.
+    /// Returns bytes of a memory, as an instance of the dump would have them.
     fn bytes(&self, memory: u32, offset: u64, length: usize) -> Vec<u8> {
         let byte = |at: u64| {
             let covering = |(m, start, data): &&(u32, u64, Vec<u8>)| {
@@ -97,7 +97,7 @@ fn dumping() -> Engine {
     Engine::new(Config::new().coredump_on_trap(true)).unwrap()
 }
 
-/// Instantiates a module without imports, calls its `run`, which has to fail, and reads the dump.
+/// Instantiates a module without imports, calls its `run`, which must fail, and reads the dump.
 fn dump_of(wat: &str) -> (Read, usize) {
     let engine = dumping();
     let mut store = Store::new(&engine, ());
@@ -250,7 +250,7 @@ fn zeros_between_what_is_set_need_no_bytes() {
     assert!(size < 200, "{size} bytes");
 }
 
-/// A memory of which every 128th byte is set has more runs than readers take segments.
+/// A memory of which every 128th byte is set has more runs than readers accept segments.
 #[test]
 fn a_memory_of_many_small_runs_has_few_segments() {
     let (found, _) = dump_of(
@@ -284,7 +284,7 @@ fn later_instances_share_images_of_memories() -> Result<()> {
         let instance = Instance::new(&mut store, &module, &[])?;
         let error = instance.get_typed_func::<(), ()>(&mut store, "run")?.call(&mut store, ()).unwrap_err();
         let dump = error.downcast_ref::<WasmCoreDump>().unwrap();
-        // Code does not say which of the two it ran for.
+        // Compiled code does not tell which of the two it ran for.
         assert_eq!(dump.instance_of_frame(0), None);
         assert_eq!(dump.modules().len(), 1);
         let found = read(&dump.serialize(&mut store, ""));

@@ -1,4 +1,4 @@
-//! Exceptions between host and guest: what each of them throws, the other can catch.
+//! Exceptions between host and guest: each can catch what the other throws.
 
 use belljar::{
     Caller, Config, Engine, Error, ExnRef, Extern, ExternRef, Func, FuncType, Instance, Module, Ref, RefType,
@@ -23,7 +23,8 @@ fn tag(store: &mut Store<Vec<i32>>, params: impl IntoIterator<Item = ValType>) -
     Tag::new(store, &TagType::new(ty))
 }
 
-/// Throws what its import throws, or catches it: `catch` gives the payload, `all` 1, `pass` catches another tag.
+/// Throws what its import throws, or catches it: `catch` returns the payload, `all` returns 1, `pass` catches another
+/// tag.
 const CATCHER: &str = r#"(module
     (import "" "tag" (tag $t (param i32)))
     (import "" "f" (func $f (param i32)))
@@ -112,7 +113,7 @@ fn an_exception_of_another_store_is_an_error() -> Result<()> {
     Ok(())
 }
 
-/// Calls a function reference of a table in a host function, which does with an exception what is asked.
+/// Calls a function reference of a table in a host function, which handles an exception as requested.
 const NESTED: &str = r#"(module
     (import "" "host" (func $host (param i32)))
     (tag $t (export "t") (param i32 externref i64))
@@ -137,7 +138,7 @@ fn the_host_catches_and_throws_again() -> Result<()> {
             let thrown: &ThrownException = error.downcast_ref().expect("an exception");
             let fields = thrown.fields(&mut caller)?;
             caller.data_mut().push(fields[0].unwrap_i32());
-            // Odd ones are caught here.
+            // Exceptions with odd values are caught here.
             if x % 2 == 1 { Ok(()) } else { Err(error) }
         });
         let instance = instance(&mut store, NESTED, &[host.into()])?;

@@ -1,13 +1,13 @@
-//! Functions larger than what people write: they run right, and what giants are compiled with gives the same as the
-//! usual settings do.
+//! Huge functions, as only generators write them: they run correctly, and the settings for huge functions give the same
+//! results as the usual settings.
 //!
-//! Each shape is written together with what it computes. The large sizes are above where `optimize/src/tuning.rs` says
-//! that giants begin; the small ones run with both settings.
+//! Each shape is written together with its result. The large sizes are above the threshold for huge functions in
+//! `optimize/src/tuning.rs`; the small ones run with both settings.
 
 use belljar::{Config, Engine, Linker, Module, Result, Store, Trap};
 use std::fmt::Write;
 
-/// Calls the export `f` of a module with 7. The import `m.f` gives three times its argument and one more.
+/// Calls the export `f` of a module with 7. The import `m.f` returns three times its argument, plus one.
 fn run(config: &Config, wat: &str) -> Result<i32> {
     let engine = Engine::new(config)?;
     let module = Module::new(&engine, wat)?;
@@ -18,7 +18,7 @@ fn run(config: &Config, wat: &str) -> Result<i32> {
     instance.get_typed_func::<i32, i32>(&mut store, "f")?.call(&mut store, 7)
 }
 
-/// Checks a shape at a size where both settings are compared, and at one where only giants' are had.
+/// Checks a shape at a size at which both settings are compared, and at a huge size.
 fn check(shape: fn(usize) -> (String, i32), small: usize, large: usize) {
     for giants in [false, true] {
         let (wat, expected) = shape(small);
@@ -30,7 +30,7 @@ fn check(shape: fn(usize) -> (String, i32), small: usize, large: usize) {
     assert_eq!(run(&Config::new(), &wat).unwrap(), expected, "{large}");
 }
 
-/// Locals after the one parameter, in the text and as they are when it has run so far.
+/// The locals after the parameter: in the text, and their values after the code so far has run.
 struct Locals {
     wat: String,
     values: Vec<i32>,
@@ -48,13 +48,13 @@ impl Locals {
         locals
     }
 
-    /// A local, but not the parameter.
+    /// Picks a local, but not the parameter.
     fn any(&mut self) -> usize {
         self.state = self.state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
         1 + (self.state >> 8) as usize % (self.values.len() - 1)
     }
 
-    /// Assigns a local; whether that is executed.
+    /// Assigns to a local. `executed` says whether the assignment is executed.
     fn assign(&mut self, executed: bool) {
         let (to, x, y) = (self.any(), self.any(), self.any());
         let operation = ["add", "sub", "mul", "xor"][self.state as usize >> 8 & 3];
@@ -70,7 +70,8 @@ impl Locals {
         }
     }
 
-    /// Ends the function with the sum of all locals; the module and the sum. `beside` is what else the module has.
+    /// Ends the function with the sum of all locals. Returns the module and the sum. `beside` is the rest of the
+    /// module.
     fn end(mut self, beside: &str) -> (String, i32) {
         self.wat.push_str("i32.const 0\n");
         for i in 1..self.values.len() {
@@ -132,7 +133,7 @@ fn locals_in_the_cases_of_a_loop() {
     check(
         |size| {
             let mut locals = Locals::new(size);
-            // The parameter counts the rounds, and each round takes the case of its number.
+            // The parameter counts the iterations, and each iteration takes the case of its number.
             let labels: String = (0..size).map(|i| format!("{i} ")).collect();
             write!(locals.wat, "i32.const 0 local.set 0 loop {}", "block ".repeat(size + 1)).unwrap();
             writeln!(locals.wat, "local.get 0 br_table {labels} {size}").unwrap();
@@ -176,7 +177,7 @@ fn blocks_inside_blocks_that_are_left_early() {
         |size| {
             let mut locals = Locals::new(8);
             locals.wat.push_str(&"block ".repeat(size));
-            // Behind which block execution is, counted from inside.
+            // The block behind which execution continues, counted from the innermost.
             let mut skipped = 0;
             for i in 0..size {
                 let executed = i >= skipped;
@@ -205,7 +206,7 @@ fn loops_inside_loops() {
             }
             for _ in 0..size {
                 locals.assign(true);
-                // Never: the parameter is 7.
+                // Never taken: the parameter is 7.
                 locals.wat.push_str("local.get 0 i32.const 8 i32.eq br_if 0 end\n");
             }
             locals.end("")
@@ -215,14 +216,14 @@ fn loops_inside_loops() {
     );
 }
 
-/// Its locals are zero again in each round, also where they lie in the frame.
+/// Its locals are zero again in each iteration, even if they lie in the frame.
 #[test]
 fn a_giant_body_that_calls_itself_last() {
     check(
         |size| {
             let locals = " i64".repeat(size);
             let mut wat = format!("(func $f (export \"f\") (param i32) (result i32) (local{locals})\n");
-            // What the last round leaves, with the parameter 0, is 0 only if they were.
+            // The result of the last iteration, with the parameter 0, is 0 only if they were.
             for i in 1..=size {
                 let next = i % size + 1;
                 writeln!(wat, "local.get {i} local.get 0 i64.extend_i32_u i64.add local.get {next} i64.add local.set {i}")
@@ -275,7 +276,7 @@ fn many_try_tables() {
     );
 }
 
-/// References that are alive across many calls, each of which moves the objects.
+/// References that are live across many calls, each of which moves the objects.
 #[test]
 fn many_references() {
     let shape = |size: usize, rounds: usize| {
@@ -318,7 +319,7 @@ fn many_references() {
     }
 }
 
-/// A giant traps where it says, and its frames do not break the walk over the stack.
+/// A huge function traps at the correct position, and its frames do not break stack walks.
 #[test]
 fn a_trap_in_a_giant_is_at_its_place() {
     let dead = "(i32.div_u (i32.const 1) (local.get 0)) drop ".repeat(2_500);
@@ -333,7 +334,7 @@ fn a_trap_in_a_giant_is_at_its_place() {
     assert!(shown.contains("giant") && shown.contains("outer"), "{shown}");
 }
 
-/// Few giants compile at once, and each function still gets its own code.
+/// Few huge functions are compiled at once, and each function gets its own code.
 #[test]
 fn several_giants_in_one_module() {
     let nops = "nop ".repeat(530_000);

@@ -1,4 +1,4 @@
-//! The guest owns its memory: the host asks the guest's allocator, or is told what it would have overwritten.
+//! The guest owns its memory: the host uses the guest's allocator, or an error tells what it would have overwritten.
 
 use belljar::{
     Caller, Config, Engine, Error, GuestAlloc, GuestBuf, Instance, Linker, Memory, MemoryAccessError,
@@ -9,8 +9,8 @@ use belljar::{
 const KB: usize = 1024;
 const GB: usize = 1 << 30;
 
-/// Laid out as linkers do it: stack, static data, heap. What the host writes is summed up, and counted through a pointer that lies
-/// in static data, at 1032 KB.
+/// Laid out as linkers do: stack, static data, heap. It sums up what the host writes, and counts through a pointer in
+/// static data, at 1032 KB.
 const GUEST: &str = r#"(module
     (import "host" "fill" (func $fill (param i32 i32)))
     (memory (export "memory") 17)
@@ -125,7 +125,7 @@ impl Guest {
     }
 }
 
-/// Instantiates a module without imports, with an allocator to be found.
+/// Instantiates a module without imports that exports an allocator.
 fn instance(store: &mut Store<()>, wat: &str) -> Result<Instance> {
     let module = Module::new(store.engine(), wat)?;
     Instance::new(store, &module, &[])
@@ -146,7 +146,7 @@ fn a_write_at_zero_breaks_where_the_guest_has_its_data() -> Result<()> {
     for size in [1, 500, 1024] {
         assert_eq!(sum(size * KB)?, of_as(size * KB), "{size} KB");
     }
-    // The guest counts in what it takes for its own.
+    // The guest counts in memory that it assumes to be its own.
     assert_eq!(sum(1032 * KB)?, of_as(1032 * KB) + 1);
     let error = sum(1033 * KB).unwrap_err();
     assert_eq!(error.downcast_ref::<Trap>(), Some(&Trap::MemoryOutOfBounds));
@@ -168,21 +168,21 @@ fn the_check_says_what_a_write_would_overwrite() -> Result<()> {
         assert!(memory.data(&*store) == before, "something was written");
         error.to_string()
     };
-    let expected = "a host write of 1033 KiB at 0x0 was refused: at 0x0 lies the guest's stack: 0x0..0x100000, because \
-        __stack_pointer starts at 0x100000. Ask the guest's allocator for memory and write there (GuestAlloc), or say that the \
-        guest expects the write (Memory::declare)";
+    let expected = "a host write of 1033 KiB at 0x0 was refused: at 0x0 is the guest's stack: 0x0..0x100000, because \
+        __stack_pointer starts at 0x100000. Request memory from the guest's allocator and write there \
+        (GuestAlloc), or declare that the guest expects the write (Memory::declare)";
     assert_eq!(refusal(0, 1033 * KB), expected);
     let places = [
-        (0xffff0, "at 0xffff0 lies the guest's stack: 0x0..0x100000,"),
-        (0x100007, "at 0x100007 lies the guest's static data: data segment 0, 0x100000..0x100008."),
+        (0xffff0, "at 0xffff0 is the guest's stack: 0x0..0x100000,"),
+        (0x100007, "at 0x100007 is the guest's static data: data segment 0, 0x100000..0x100008."),
         (
             0x100008,
-            "at 0x100008 lies the guest's static data, zeroed at first: it ends at 0x102400, as __data_end says.",
+            "at 0x100008 is the guest's static data, initially zero: it ends at 0x102400, according to __data_end.",
         ),
-        (0x102003, "at 0x102003 lies the guest's static data: data segment 1, 0x102000..0x102004."),
+        (0x102003, "at 0x102003 is the guest's static data: data segment 1, 0x102000..0x102004."),
         (
             0x102400,
-            "at 0x102400 lies the guest's heap, which begins at 0x102400, and nothing that was allocated for the host.",
+            "at 0x102400 is the guest's heap, which begins at 0x102400, and not memory that was allocated for the host.",
         ),
     ];
     for (at, expected) in places {
@@ -204,7 +204,7 @@ fn the_right_way_works_up_to_the_limit() -> Result<()> {
         let all = GB - heap - header;
         for size in [1, 500, 1032, 1033, 1100, 5000, 100_000].map(|kb| kb * KB).into_iter().chain([all]) {
             let buffer = alloc.alloc(&mut guest.store, size, 8)?;
-            // Not every page, so that the test has no need of all that memory.
+            // Not every page, so that the test does not need all that memory.
             let places: Vec<usize> = (0..size - 8).step_by(MB).chain([size - 8]).collect();
             for at in &places {
                 buffer.write(&mut guest.store, *at, &1_u64.to_le_bytes())?;
@@ -218,8 +218,8 @@ fn the_right_way_works_up_to_the_limit() -> Result<()> {
         }
         assert_eq!(guest.memory.data_size(&guest.store), GB);
         let said = message(alloc.alloc(&mut guest.store, all + 16, 8).unwrap_err());
-        let expected = "the guest's `malloc` was asked for 1047543 KiB and returned 0x0: that is null: the guest has no room for \
-            it; the memory has 16384 pages (1 GiB)";
+        let expected = "the guest's `malloc` was asked for 1047543 KiB and returned 0x0: that is null: the guest has no memory left \
+            for it; the memory has 16384 pages (1 GiB)";
         assert_eq!(said, expected);
         assert_eq!(guest.call::<_, i32>("frees", ())?, 8);
     }
@@ -238,7 +238,7 @@ fn what_the_guest_handed_out_may_be_written() -> Result<()> {
     memory.write(&mut *store, at, &[1; 16])?;
     assert!(memory.write(&mut *store, at, &[1; 17]).is_err());
     assert!(memory.write(&mut *store, at - 1, &[1; 2]).is_err());
-    // Not freed, as long as the guest does not know.
+    // It is not freed until the guest is called.
     drop(first);
     memory.write(&mut *store, at, &[2; 16])?;
     alloc.release(&mut *store)?;
@@ -255,15 +255,15 @@ fn what_the_guest_handed_out_may_be_written() -> Result<()> {
     memory.write(&mut *store, 0x100000, b"mail")?;
     assert!(memory.write(&mut *store, 0x100000, b"mailbox!").is_err());
 
-    // Pages that the host adds are its own.
+    // Pages that the host adds belong to the host.
     let added = memory.grow(&mut *store, 1)? as usize * 65536;
     memory.write(&mut *store, added, &[1; 65536])?;
     assert!(memory.write(&mut *store, added - 1, &[1; 2]).is_err());
 
-    // Nobody sees what is written there.
+    // Writes through the slice cannot be checked.
     memory.data_mut(&mut *store)[0] = 1;
 
-    // A memory of the host's own.
+    // A memory that belongs to the host.
     let own = Memory::new(&mut *store, MemoryType::new(1, None))?;
     own.write(&mut *store, 0, b"anything")?;
     Ok(())
@@ -272,16 +272,16 @@ fn what_the_guest_handed_out_may_be_written() -> Result<()> {
 #[test]
 fn a_running_guest_is_believed_but_for_its_dead_stack() -> Result<()> {
     let mut guest = Guest::checked()?;
-    // Its frame, static data, heap.
+    // Its frame, static data, and heap.
     for at in [0x100000 - 256, 0x100000, 0x102000, 0x102400] {
         guest.call::<_, ()>("have_filled", (at, 4))?;
     }
     guest.call::<_, ()>("have_filled", (0xff000, 0))?;
     let error = guest.call::<_, ()>("have_filled", (0xfff00 - 4, 8)).unwrap_err();
     let said = error.downcast_ref::<MemoryAccessError>().expect("the host's error").to_string();
-    let expected = "a host write of 8 bytes at 0xffefc was refused: at 0xffefc lies the part of the guest's stack that is not in use, \
-        0x0..0xfff00, because __stack_pointer is 0xfff00: the guest's next call overwrites it. Write where the guest said, or ask \
-        its allocator for memory (GuestAlloc)";
+    let expected = "a host write of 8 bytes at 0xffefc was refused: at 0xffefc is the unused part of the guest's stack, \
+        0x0..0xfff00, because __stack_pointer is 0xfff00: the guest's next call overwrites it. Write to an address that the guest \
+        passed, or request memory from its allocator (GuestAlloc)";
     assert_eq!(said, expected);
     guest.memory.declare(&mut guest.store, 0..0xf00000);
     guest.call::<_, ()>("have_filled", (0, 8))?;
@@ -310,7 +310,7 @@ fn a_stack_above_zeroed_data_may_begin_anywhere() -> Result<()> {
         let instance = linker.instantiate(&mut store, &Module::new(&engine, wat(symbols))?)?;
         instance.get_typed_func::<i32, ()>(&mut store, "run")?.call(&mut store, at)
     };
-    // Zeroed data may lie there, whose address the guest has passed.
+    // Zeroed data may lie there, and the guest may have passed its address.
     run("", 0x2000)?;
     let data_end = r#"(global (export "__data_end") i32 (i32.const 0x2000))"#;
     run(data_end, 0x1fff)?;
@@ -332,11 +332,11 @@ fn of_a_loaded_module_the_check_knows_where_data_lies() -> Result<()> {
     let said = memory.write(&mut store, 6000, b"!").unwrap_err().to_string();
     assert!(said.contains("the guest's static data: data segments within 0x1388..0xafc8"), "{said}");
     let said = memory.write(&mut store, 0, b"!").unwrap_err().to_string();
-    assert!(said.contains("at 0x0 lies memory of the guest that it has not handed out"), "{said}");
+    assert!(said.contains("at 0x0 is memory of the guest that it has not handed out"), "{said}");
     Ok(())
 }
 
-/// What allocates returns what a global says, or traps.
+/// The allocating function returns the value of a global, or traps.
 const HOSTILE: &str = r#"(module (memory (export "memory") 1)
     (global (export "answer") (mut i32) (i32.const 0))
     (func (export "malloc") (param i32) (result i32)
@@ -354,7 +354,12 @@ fn the_guest_s_allocator_is_not_believed() -> Result<()> {
         alloc.alloc(store, len, align)
     };
     let cases = [
-        (0, 8, 8, "returned 0x0: that is null: the guest has no room for it; the memory has 1 page (64 KiB)"),
+        (
+            0,
+            8,
+            8,
+            "returned 0x0: that is null: the guest has no memory left for it; the memory has 1 page (64 KiB)",
+        ),
         (65536, 8, 8, "returned 0x10000: that is out of bounds: the memory has 1 page (64 KiB)"),
         (65530, 8, 1, "returned 0xfffa: that is out of bounds: the memory has 1 page (64 KiB)"),
         (-8, 8, 8, "returned 0xfffffff8: that is out of bounds: the memory has 1 page (64 KiB)"),
@@ -381,17 +386,17 @@ fn the_guest_s_allocator_is_not_believed() -> Result<()> {
     let first = ask(&mut store, 1000, 100, 8)?;
     for returned in [1000, 960, 1096, 1048] {
         let said = message(ask(&mut store, returned, 64, 8).unwrap_err());
-        assert!(said.contains("that overlaps 0x3e8..0x44c, which is the host's and was not freed"), "{said}");
+        assert!(said.contains("that overlaps 0x3e8..0x44c, which the host owns and has not freed"), "{said}");
     }
     let beside = [ask(&mut store, 936, 64, 8)?, ask(&mut store, 1104, 64, 8)?];
     beside[0].write(&mut store, 0, &[1; 64])?;
     first.write(&mut store, 0, &[2; 100])?;
     assert_eq!(beside[0].bytes(&store)?, [1; 64]);
 
-    // What frees traps: it is called once.
+    // The freeing function traps: it is called only once.
     answer.set(&mut store, belljar::Val::I32(-1))?;
     let said = message(first.free(&mut store).unwrap_err());
-    assert!(said.contains("the guest's `free` did not take back 100 bytes at 0x3e8"), "{said}");
+    assert!(said.contains("the guest's `free` failed to free 100 bytes at 0x3e8"), "{said}");
     drop(beside);
     assert!(alloc.release(&mut store).is_err());
     assert!(alloc.release(&mut store).is_err());
@@ -409,7 +414,7 @@ fn a_large_alignment_is_made_by_asking_for_more() -> Result<()> {
     let said = message(buffer.give_to_guest::<u32>(&mut guest.store).unwrap_err());
     assert!(said.contains("the guest could not free it"), "{said}");
     alloc.release(&mut guest.store)?;
-    // It was freed as it was allocated.
+    // The whole allocation was freed.
     assert_eq!(alloc.alloc(&mut guest.store, 8, 8)?.ptr(), 0x102410);
     Ok(())
 }
@@ -433,7 +438,7 @@ fn what_is_dropped_is_freed_at_the_next_use() -> Result<()> {
     Ok(())
 }
 
-/// Whatever the order, what is in a buffer stays, and each is freed once.
+/// In any order, buffers keep their contents, and each is freed once.
 #[test]
 fn buffers_come_and_go_in_any_order() -> Result<()> {
     let mut guest = Guest::checked()?;
@@ -491,7 +496,7 @@ fn nothing_of_before_survives_a_wipe() -> Result<()> {
         assert_eq!(kept.ptr(), 0x102410);
     }
     let mut session = sandbox.session()?;
-    let wiped = "made before the sandbox was wiped";
+    let wiped = "created before the sandbox was reset";
     assert!(message(kept.bytes(&*session.store()).unwrap_err()).contains(wiped));
     assert!(message(kept.write(session.store(), 0, b"x").unwrap_err()).contains(wiped));
     assert!(message(kept.memory(session.store()).unwrap_err()).contains(wiped));
@@ -523,7 +528,9 @@ fn what_the_guest_returned_is_taken_over() -> Result<()> {
     assert_eq!(greeting.bytes(&guest.store)?, b"hello");
     let said = message(alloc.adopt(&mut guest.store, at + 4, 10).unwrap_err());
     assert!(
-        said.contains("10 bytes at 0x102414 cannot be taken over: that overlaps 0x102410..0x102415"),
+        said.contains(
+            "the host cannot take ownership of 10 bytes at 0x102414: that overlaps 0x102410..0x102415"
+        ),
         "{said}"
     );
     assert!(alloc.adopt(&mut guest.store, 0, 5).is_err());
@@ -532,7 +539,7 @@ fn what_the_guest_returned_is_taken_over() -> Result<()> {
     assert!(alloc.adopt_aligned(&mut guest.store, at + 9, 4, 0).is_err());
     greeting.free(&mut guest.store)?;
     assert_eq!(guest.call::<_, i32>("frees", ())?, 1);
-    // What guests return for nothing is not an address.
+    // The address of an empty allocation is meaningless.
     let nothing = alloc.adopt(&mut guest.store, 1, 0)?;
     assert!(nothing.is_empty() && nothing.bytes(&guest.store)?.is_empty());
     drop((nothing, alloc.alloc(&mut guest.store, 0, 64)?));
@@ -575,7 +582,7 @@ fn allocators_are_found_by_their_types() -> Result<()> {
         let alloc = GuestAlloc::find(&mut store, instance)?;
         Ok((store, instance, alloc))
     };
-    // What was passed is stored from 0 on.
+    // The parameters are stored from address 0 on.
     let wbindgen = r#"(memory 1)
         (func (export "__wbindgen_malloc") (param i32 i32) (result i32)
             (i32.store (i32.const 0) (local.get 0)) (i32.store (i32.const 4) (local.get 1)) (i32.const 64))
@@ -600,7 +607,7 @@ fn allocators_are_found_by_their_types() -> Result<()> {
     let words: Vec<u8> = memory.data(&store)[..16].iter().copied().step_by(4).collect();
     assert_eq!(words, [0, 0, 32, 24]);
     buffer.free(&mut store)?;
-    // It is not the host's any more.
+    // The host does not own it any more.
     alloc.alloc(&mut store, 24, 32)?;
 
     let refused = [
@@ -609,18 +616,18 @@ fn allocators_are_found_by_their_types() -> Result<()> {
             "looked for `malloc` with `free`, `__wbindgen_malloc` with `__wbindgen_free`, `allocate` with `deallocate`, \
              `cabi_realloc`; found only `run`, `stop`. Export one: from C with `-Wl,--export=malloc -Wl,--export=free`",
         ),
-        (r#"(memory 1)"#, "found no exported function at all."),
+        (r#"(memory 1)"#, "found no exported function."),
         (
             r#"(memory 1) (func (export "malloc") (param i32) (result i32) (i32.const 8))"#,
             "found `malloc` without `free` (export it too",
         ),
         (
             r#"(memory 1) (func (export "malloc") (param i64) (result i64) (i64.const 8)) (func (export "free") (param i32))"#,
-            "found `malloc` is a function of type (i64) -> i64, and an allocator has one of (i32) -> i32",
+            "found `malloc` is a function of type (i64) -> i64, but an allocator has type (i32) -> i32",
         ),
         (
             r#"(memory 1) (func (export "malloc") (param i32) (result i32) (i32.const 8)) (func (export "free"))"#,
-            "`free` is a function of type () -> (), and what frees memory takes its address",
+            "`free` is a function of type () -> (), but a freeing function takes an address",
         ),
         (
             r#"(memory 1) (global (export "malloc") i32 (i32.const 8)) (func (export "free"))"#,
@@ -632,7 +639,7 @@ fn allocators_are_found_by_their_types() -> Result<()> {
             "`allocate` of a CosmWasm contract",
         ),
         (r#"(func (export "malloc"))"#, "the guest has no memory"),
-        (r#"(memory 1) (memory 1)"#, "the guest has 2 memories, and exports none of them as `memory`"),
+        (r#"(memory 1) (memory 1)"#, "the guest has 2 memories, but exports none of them as `memory`"),
         (r#"(memory 1 1 shared)"#, "the guest's memory is shared with other threads"),
     ];
     for (wat, expected) in refused {
@@ -651,10 +658,10 @@ fn allocators_are_found_by_their_types() -> Result<()> {
     for (names, expected) in [
         (
             ("init", Some("gone")),
-            "the guest exports nothing named `gone`; found only `malloc`, `init`, `deinit`",
+            "the guest has no export named `gone`; found only `malloc`, `init`, `deinit`",
         ),
         (("deinit", None), ""),
-        (("gone", None), "this cannot be the guest's allocator: the guest exports nothing named `gone`"),
+        (("gone", None), "this cannot be the guest's allocator: the guest has no export named `gone`"),
     ] {
         // `deinit` has the type of an allocator that takes an alignment.
         let made = GuestAlloc::named(&mut store, instance, names.0, names.1);
@@ -725,7 +732,7 @@ fn host_functions_ask_the_guest_that_called() -> Result<()> {
     Ok(())
 }
 
-/// Its functions call the host, which uses the allocator and drops what it got.
+/// Its functions call the host, which uses the allocator and drops the buffers.
 #[test]
 fn an_allocator_may_call_a_host_function_that_allocates() -> Result<()> {
     let engine = Engine::default();
@@ -752,9 +759,9 @@ fn an_allocator_may_call_a_host_function_that_allocates() -> Result<()> {
     let instance = linker.instantiate(&mut store, &module)?;
     let alloc = GuestAlloc::find(&mut store, instance)?;
     let frees = instance.get_global(&mut store, "frees").expect("a global");
-    // The host's note is dropped and not freed yet, as is the buffer.
+    // The buffer of the host function is dropped and not freed yet, like this one.
     drop(alloc.alloc(&mut store, 8, 8)?);
-    // Two were dropped, and one more is by each of the host's notes: that of the last is left.
+    // Two were dropped, and the host function drops another one each time; the last of these is left.
     alloc.release(&mut store)?;
     assert_eq!(frees.get(&mut store).i32(), Some(3));
     Ok(())
@@ -766,7 +773,7 @@ fn whoever_finds_the_allocator_frees_what_was_dropped() -> Result<()> {
     drop(guest.alloc()?.alloc(&mut guest.store, 8, 8)?);
     guest.alloc()?.release(&mut guest.store)?;
     assert_eq!(guest.call::<_, i32>("frees", ())?, 1);
-    // Without a way to free it is another.
+    // Without a freeing function it is a different allocator.
     drop(guest.alloc()?.alloc(&mut guest.store, 8, 8)?);
     let other = GuestAlloc::named(&mut guest.store, guest.instance, "malloc", None)?;
     other.release(&mut guest.store)?;
@@ -780,7 +787,7 @@ fn a_stack_that_is_used_up_is_told() -> Result<()> {
     let error = guest.call::<_, ()>("recurse", ()).unwrap_err();
     let fault = error.downcast_ref::<MemoryFault>().expect("a fault").to_string();
     let expected = "4 bytes at 0xfffff008, memory 0 is 17 pages (1088 KiB); \
-        the guest's own stack is exhausted: __stack_pointer began at 0x100000 and is -4096 now";
+        the guest's own stack is exhausted: __stack_pointer started at 0x100000 and is now -4096";
     assert_eq!(fault, expected);
     Ok(())
 }

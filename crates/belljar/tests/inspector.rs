@@ -1,4 +1,4 @@
-//! Looking at running guests from other threads: what is seen is what was there, wherever the guest is.
+//! Inspection of running guests from other threads: what is captured is correct, whatever the guest is doing.
 
 use belljar::{
     Caller, Engine, Error, FrameKind, Func, GuestState, Inspector, Instance, Linker, Module, Profiler, Stack,
@@ -14,7 +14,7 @@ fn names(stack: &Stack) -> Vec<String> {
     stack.backtrace().frames().iter().map(|frame| frame.func_name().unwrap_or("?").to_string()).collect()
 }
 
-/// Looks until the guest is in a state.
+/// Captures stacks until the guest is in a state.
 fn until(inspector: &Inspector, state: GuestState) -> Stack {
     loop {
         let stack = inspector.capture(TIMEOUT).unwrap();
@@ -44,7 +44,7 @@ fn an_endless_loop_is_seen() {
     until(&inspector, GuestState::InGuest);
     for _ in 0..1000 {
         let stack = inspector.capture(TIMEOUT).unwrap();
-        // `$spin` and `$middle` are inlined, and shown all the same.
+        // `$spin` and `$middle` are inlined, and shown nevertheless.
         assert_eq!(
             (stack.state(), names(&stack)),
             (GuestState::InGuest, ["spin", "middle", "run"].map(String::from).to_vec())
@@ -109,7 +109,7 @@ fn a_host_function_sees_its_caller() {
     instance.get_typed_func::<(), ()>(&mut store, "run").unwrap().call(&mut store, ()).unwrap();
 }
 
-/// A guest in a host function of another store's guest is not taken for that one's.
+/// A guest in a host function of another store's guest is not confused with that guest.
 #[test]
 fn stores_that_run_inside_each_other_are_told_apart() {
     let engine = Engine::default();
@@ -140,7 +140,7 @@ fn stores_that_run_inside_each_other_are_told_apart() {
     }
 }
 
-/// Who calls whom in the storm, and waits for it.
+/// Which function calls which in the storm, and waits for it.
 const CALLS: &[(&str, &[&str])] = &[
     (
         "run",
@@ -172,7 +172,7 @@ const CALLS: &[(&str, &[&str])] = &[
     ("uncaught", &["thrower"]),
 ];
 
-/// What may stand where a function made a last call.
+/// Which functions may be on the stack in place of a function that made a tail call.
 const LAST_CALLS: &[(&str, &[&str])] = &[
     ("through_table_last", &["leaf", "even", "tail"]),
     ("tail", &["widen", "leaf"]),
@@ -185,7 +185,7 @@ fn callees<'a>(of: &str, table: &[(&str, &'a [&'a str])]) -> &'a [&'a str] {
     table.iter().find(|(name, _)| *name == of).map_or(&[], |(_, callees)| callees)
 }
 
-/// Whether a function can have called another, or one that ended in a call of it.
+/// Returns whether a function can have called another, or one that ended in a tail call of it.
 fn can_call(caller: &str, callee: &str) -> bool {
     let mut reached: Vec<&str> = callees(caller, CALLS).to_vec();
     let mut i = 0;
@@ -202,7 +202,7 @@ fn can_call(caller: &str, callee: &str) -> bool {
 
 const STORM: &str = include_str!("calls.wat");
 
-/// Runs a guest that does everything until told to stop, and compares its results.
+/// Runs a guest that uses all features until it is told to stop, and compares its results.
 fn run_storm(
     engine: &Engine,
     module: &Module,
@@ -223,7 +223,7 @@ fn run_storm(
     let mut expected = None;
     let mut rounds = 0;
     while !is_over.load(Relaxed) {
-        // Modules come and go, and their code with them.
+        // Modules are created and dropped, and their code with them.
         rounds += 1;
         let own = (rounds % 4 == 0).then(|| Module::new(engine, STORM).unwrap());
         let module = own.as_ref().unwrap_or(module);
@@ -246,7 +246,7 @@ fn every_stack_of_a_storm_is_a_legal_one() {
     let is_over = AtomicBool::new(false);
     let captures = AtomicU64::new(0);
     let frames = AtomicU64::new(0);
-    // Ten times as often as anybody would: as often as threads are captured.
+    // Ten times as often as usual: as often as threads are captured.
     let profiler = Profiler::start(&engine, "storm", Duration::from_micros(100)).unwrap();
     std::thread::scope(|scope| {
         for _ in 0..if long { 8 } else { 4 } {
@@ -260,7 +260,7 @@ fn every_stack_of_a_storm_is_a_legal_one() {
                     while let Ok(newer) = receive.try_recv() {
                         inspector = newer;
                     }
-                    // The store may be gone by now.
+                    // The store may have been dropped by now.
                     let Ok(stack) = inspector.capture(TIMEOUT) else { continue };
                     let names = names(&stack);
                     if stack.state() == GuestState::Idle {

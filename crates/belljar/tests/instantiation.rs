@@ -1,4 +1,4 @@
-//! Instantiation as a run: modules whose beginning takes as long as they like, and how it ends.
+//! Instantiation as a run: modules whose instantiation takes arbitrarily long, and how it ends.
 
 use belljar::{
     Config, Engine, Error, Instance, KillReason, Killed, Limits, Linker, Module, PoolConfig, ResourceLimiter,
@@ -8,7 +8,8 @@ use std::fmt::Write;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Duration;
 
-/// Modules that would be busy for minutes before a function of theirs runs: with constant expressions whose objects nobody keeps.
+/// Modules that would be busy for minutes before any of their functions runs: with constant expressions whose objects
+/// are garbage.
 fn busy() -> Vec<String> {
     let arrays = |field: &str, array: &str| {
         let mut wat = format!("(module (type $i (array {field})) (type $o (array (ref $i)))");
@@ -80,14 +81,14 @@ fn a_start_function_is_part_of_its_instantiation() -> Result<()> {
     store.set_limits(Limits::default().wall(time))?;
     let error = Instance::new(&mut store, &spin, &[]).unwrap_err();
     assert_eq!(reason(&error), Some(&KillReason::WallTime(time)));
-    // The permit is given back, and the next store is not the one that was killed.
+    // The run token is returned, and the next store is not the killed one.
     let mut store = Store::new(&engine, ());
     let module = Module::new(&engine, r#"(module (func $s) (start $s) (func (export "f")))"#)?;
     let instance = Instance::new(&mut store, &module, &[])?;
     instance.get_typed_func::<(), ()>(&mut store, "f")?.call(&mut store, ())
 }
 
-/// Panics when objects are made.
+/// Panics when objects are created.
 struct Panics(bool);
 
 impl ResourceLimiter for Panics {

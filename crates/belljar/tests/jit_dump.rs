@@ -8,7 +8,7 @@ use std::fs::{self, File};
 use std::os::unix::fs::{FileExt, PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 
-/// C++ with debug information: its source lies beside it.
+/// C++ with debug information; its source is in the same folder.
 const SHAPES: &[u8] = include_bytes!("../../watch/tests/dwarf/shapes.wasm");
 const MOVED: &[u8] = include_bytes!("../../watch/tests/dwarf/moved.wasm");
 const MOVED_AGAIN: &[u8] = include_bytes!("../../watch/tests/dwarf/moved.opt.wasm");
@@ -43,11 +43,11 @@ struct Load {
     number: u64,
     name: String,
     code: Vec<u8>,
-    /// What a record before it said of the same code.
+    /// The lines of a preceding record for the same code.
     lines: Vec<Line>,
 }
 
-/// Takes numbers and texts off the front of bytes.
+/// Reads numbers and texts from the front of bytes.
 struct Reader<'a>(&'a [u8]);
 
 impl<'a> Reader<'a> {
@@ -71,7 +71,7 @@ impl<'a> Reader<'a> {
     }
 }
 
-/// A dump of whole records, all of which are known.
+/// Reads a dump, which must consist of complete records of known kinds.
 fn read(path: &Path) -> (Header, Vec<Load>) {
     let bytes = fs::read(path).unwrap();
     let mut dump = Reader(&bytes);
@@ -110,7 +110,8 @@ fn read_lines(record: &mut Reader<'_>) -> Vec<Line> {
     (0..count).map(line).collect()
 }
 
-/// What lies at the addresses where the code is said to run. Where a page is not there yet, the kernel cannot read it.
+/// Returns the memory at the addresses where the code is said to run. The kernel cannot read a page that is not loaded
+/// yet.
 fn in_memory(load: &Load) -> Vec<u8> {
     let mut bytes = vec![0; load.code.len()];
     File::open("/proc/self/mem").unwrap().read_exact_at(&mut bytes, load.runs_at).unwrap();
@@ -121,7 +122,7 @@ fn names(loads: &[Load]) -> Vec<&str> {
     loads.iter().map(|load| &*load.name).collect()
 }
 
-/// One test, as a process has one dump, and one current directory.
+/// One test, because a process has only one dump and one current directory.
 #[test]
 fn a_dump_holds_the_code_that_is_loaded() {
     let dir = tempfile::tempdir().unwrap();
@@ -132,7 +133,7 @@ fn a_dump_holds_the_code_that_is_loaded() {
     config.profiler(ProfilingStrategy::JitDump);
     let engine = Engine::new(&config).unwrap();
     a_problem_keeps_nothing_from_running(&engine, &path);
-    // One of an earlier process with this number.
+    // A dump of an earlier process with this id.
     fs::write(&path, "old".repeat(10_000)).unwrap();
     fs::set_permissions(&path, fs::Permissions::from_mode(0o644)).unwrap();
 
@@ -178,7 +179,7 @@ fn a_problem_keeps_nothing_from_running(engine: &Engine, path: &Path) {
     symlink("precious", path).unwrap();
     let module = Module::new(engine, r#"(module (func (export "six") (result i32) i32.const 6))"#).unwrap();
     let expected = format!(
-        "perf was not told the names of functions: could not make {}: expected a regular file, found a symbolic link: remove it",
+        "could not report function names to perf: could not make {}: expected a regular file, found a symbolic link: remove it",
         path.display()
     );
     assert_eq!(engine.problems(), [expected]);
@@ -190,7 +191,7 @@ fn a_problem_keeps_nothing_from_running(engine: &Engine, path: &Path) {
     fs::remove_file(path).unwrap();
 }
 
-/// `perf record` writes down what is mapped to be executed.
+/// `perf record` records executable mappings.
 fn perf_can_find_it(path: &Path) {
     let maps = fs::read_to_string("/proc/self/maps").unwrap();
     let path = fs::canonicalize(path).unwrap();
@@ -218,7 +219,7 @@ fn lines_come_before_their_code(engine: &Engine, path: &Path) {
     }
 }
 
-/// `wasm-opt` of npm moves code, and copies DWARF as it is.
+/// `wasm-opt` of npm moves code, but copies DWARF unchanged.
 fn lines_of_other_code_are_left_out(engine: &Engine, path: &Path) {
     for (wasm, has_lines) in [(MOVED, true), (MOVED_AGAIN, false)] {
         let before = read(path).1.len();
@@ -284,14 +285,14 @@ fn code_that_is_loaded_on_demand_is_there_as_a_whole(engine: &Engine, path: &Pat
         assert_eq!(load.name, format!("large!f{i}"));
         assert!(load.code.iter().any(|&byte| byte != 0) && load.code == in_memory(load), "{load:x?}");
     }
-    // Not a record of code that is not what was sealed.
+    // No record is written for code that does not match its seal.
     let (mut damaged, code) = (artifact, &*loads[300].code);
     let at = damaged.windows(code.len()).position(|bytes| bytes == code).unwrap();
     damaged[at + code.len() / 2] ^= 0x20;
     fs::write("damaged", &damaged).unwrap();
     Module::deserialize_file(engine, "damaged").unwrap();
     let [problem] = &engine.problems()[..] else { panic!("one problem") };
-    let expected = format!("perf was not told the names of functions: {}", Trap::ArtifactDamaged);
+    let expected = format!("could not report function names to perf: {}", Trap::ArtifactDamaged);
     assert_eq!(*problem, expected);
     assert_eq!(read(path).1.len(), before + 600);
 }

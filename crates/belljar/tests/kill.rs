@@ -1,4 +1,4 @@
-//! Guests that are killed, wherever they are: the run ends, and the store runs nothing any more.
+//! Guests that are killed, whatever they are doing: the run ends, and the store runs no more code.
 
 use belljar::{
     Caller, Engine, Error, GuestState, Instance, KillHandle, KillReason, Killed, Linker, MemoryType, Module,
@@ -17,7 +17,7 @@ fn instance(engine: &Engine, wat: &str, linker: &Linker<()>) -> (Store<()>, Inst
     (store, instance)
 }
 
-/// Kills what runs, once it does.
+/// Kills the guest once it runs.
 fn kill_soon(handle: KillHandle, reason: &'static str) -> std::thread::JoinHandle<()> {
     std::thread::spawn(move || {
         let end = Instant::now() + TIMEOUT;
@@ -34,7 +34,7 @@ fn assert_killed(error: &Error, reason: &str) {
     assert_eq!(error.downcast_ref::<Trap>(), Some(&Trap::Interrupt));
 }
 
-/// Nothing runs in the store any more, but it can be looked at.
+/// The store runs no more code, but can still be read.
 fn assert_dead(mut store: Store<()>, instance: Instance, run: &TypedFunc<(), ()>) {
     assert!(store.killed().is_some());
     assert!(run.call(&mut store, ()).unwrap_err().is::<Killed>());
@@ -63,7 +63,7 @@ fn in_a_loop() {
     assert_dead(store, instance, &run);
 }
 
-/// Many more than there are processors, in code and in a host function that takes its time, with others that do nothing.
+/// Many more guests than processors, in code and in a slow host function, beside idle ones.
 #[test]
 fn all_of_an_engine_at_once() {
     const GUESTS: usize = 40;
@@ -103,7 +103,7 @@ fn at_any_instruction_of_everything() {
             let again = caller.get_export("again").and_then(|again| again.into_func()).unwrap();
             match again.typed::<i32, i32>(&caller)?.call(&mut caller, x) {
                 Ok(result) => Ok(result),
-                // It goes on as if nothing were, which does not help.
+                // It ignores the error and continues, which does not help.
                 Err(_) => Ok(-1),
             }
         })
@@ -169,7 +169,7 @@ fn in_a_host_function_at_its_return() {
     while inspector.capture(TIMEOUT).unwrap().state() != GuestState::InHost {}
     assert!(handle.kill("in the host").unwrap());
     assert!(handle.kill("of two the first counts").unwrap());
-    // The host is not disturbed.
+    // The host is not interrupted.
     assert_eq!(inspector.capture(TIMEOUT).unwrap().state(), GuestState::InHost);
     go_on.store(true, SeqCst);
     let (store, error) = thread.join().unwrap();

@@ -1,7 +1,7 @@
-//! Guests that spend all their time in one function of the runtime, killed at any moment. By table: each builtin there is has
-//! its row, or this does not compile.
+//! Guests that spend all their time in one function of the runtime, killed at arbitrary moments. The table has a row
+//! for each builtin, or this does not compile.
 //!
-//! With `BELLJAR_LONG_TESTS` each is killed 10,000 times, or as often as two minutes allow.
+//! With `BELLJAR_LONG_TESTS` each is killed 10,000 times, or as often as possible in two minutes.
 
 mod killer;
 
@@ -14,7 +14,7 @@ use killer::{Killer, TIMEOUT};
 use std::sync::atomic::Ordering::SeqCst;
 use std::time::{Duration, Instant};
 
-/// A guest: what its module has, and the body of its endless loop.
+/// A guest: the contents of its module, and the body of its endless loop.
 struct Guest {
     module: String,
     body: &'static str,
@@ -24,7 +24,8 @@ fn guest(module: impl Into<String>, body: &'static str) -> Guest {
     Guest { module: module.into(), body }
 }
 
-/// Types and functions of guests that make objects: `$list` leads to 100,000 of them, so that collections have work.
+/// Types and functions of guests that create objects. `$list` is a list of 100,000 of them, so that collections have
+/// work to do.
 const OBJECTS: &str = r#"(type $node (struct (field (mut (ref null $node))) (field i32)))
     (type $bytes (array (mut i8))) (type $words (array (mut i64))) (type $refs (array (mut (ref null $node))))
     (type $funcs (array (mut funcref)))
@@ -49,7 +50,7 @@ fn functions() -> String {
     format!("(func $f) (elem $e func {})", "$f ".repeat(20_000))
 }
 
-/// Guests that do nothing else than what this builtin is for.
+/// Returns guests that only use this builtin.
 fn guests(builtin: Builtin) -> Vec<Guest> {
     match builtin {
         Builtin::MemoryGrow => vec![
@@ -119,7 +120,7 @@ fn guests(builtin: Builtin) -> Vec<Guest> {
         Builtin::ElemDrop => vec![guest(functions(), "(elem.drop $e)")],
         Builtin::GcAlloc => vec![
             guest(OBJECTS, "(drop (struct.new $node (global.get $list) (i32.const 1)))"),
-            // All that it makes stays alive, up to 200,000 at a time: the old space is collected again and again.
+            // Up to 200,000 objects stay alive, so the old space is collected again and again.
             guest(
                 with_objects("(global $n (mut i32) (i32.const 0))"),
                 "(global.set $list (struct.new $node (global.get $list) (i32.const 1)))
@@ -131,7 +132,7 @@ fn guests(builtin: Builtin) -> Vec<Guest> {
         Builtin::GcAllocArray => vec![
             guest(OBJECTS, "(drop (array.new_default $words (i32.const 100)))"),
             guest(OBJECTS, "(drop (array.new_default $words (i32.const 2000000)))"),
-            // A large array of references, which each collection goes through.
+            // A large array of references, which each collection scans.
             guest(
                 with_objects("(global $all (mut (ref null $refs)) (ref.null $refs))"),
                 "(global.set $all (array.new $refs (global.get $list) (i32.const 3000000)))",
@@ -170,7 +171,7 @@ fn guests(builtin: Builtin) -> Vec<Guest> {
              (elem (table 0) (i32.const 0) func $throw)",
             "(block $caught (try_table (catch $t $caught) (call_indirect (type $void) (i32.const 0))))",
         )],
-        // Of its reserve a guest gets 2^63 of fuel each time: this one only counts.
+        // The guest gets 2^63 of fuel from its reserve each time: this one only counts.
         Builtin::OutOfFuel => vec![guest("", "(nop)")],
         Builtin::NewEpoch => vec![guest("", "(nop)")],
     }
@@ -183,7 +184,8 @@ fn engine(builtin: Builtin) -> Engine {
     Engine::new(&config).unwrap()
 }
 
-/// Kills a guest so many times, or until the time is over: how often, and the longest time from a kill to the end of the run.
+/// Kills a guest `tries` times, or until the time is over. Returns how often, and the longest time from a kill to the
+/// end of the run.
 fn kill(builtin: Builtin, guest: &Guest, tries: u32, time: Duration) -> (u32, Duration) {
     let engine = engine(builtin);
     let Guest { module, body } = guest;
@@ -208,7 +210,7 @@ fn kill(builtin: Builtin, guest: &Guest, tries: u32, time: Duration) -> (u32, Du
         let run = instance.get_typed_func::<(), ()>(&mut store, "run").unwrap();
         killer.kill(name, store.kill_handle(), || run.call(&mut store, ()));
         assert!(run.call(&mut store, ()).unwrap_err().is::<Killed>(), "{name}");
-        // What a collection left in no order is refused: nothing is read of it, and nothing panics.
+        // If a collection was interrupted, access is refused: nothing is read, and nothing panics.
         if let Some(list) = instance.get_global(&mut store, "list") {
             assert!(store.gc().is_err(), "{name}");
             let list = list.get(&mut store).any_ref().unwrap();
@@ -222,7 +224,7 @@ fn kill(builtin: Builtin, guest: &Guest, tries: u32, time: Duration) -> (u32, Du
     (count, killer.end())
 }
 
-/// `fill_loop.wat`: deadlines, too, need not hit a moment, and a pool is not kept waiting by such guests.
+/// `fill_loop.wat`: deadlines, too, need no particular moment, and such guests do not delay a pool.
 #[test]
 fn deadlines_end_bulk_operations_as_anything_else() {
     let engine = Engine::default();

@@ -1,4 +1,4 @@
-//! What guests may have: each limit at its boundary, with its sentence; deadlines that end what they are for and nothing else.
+//! Limits of guests: each limit at its boundary, with its message; deadlines that end the right run and nothing else.
 
 use belljar::{
     Caller, Config, Engine, EngineLimitExceeded, Error, Instance, KillReason, Killed, Limit, LimitExceeded,
@@ -205,7 +205,7 @@ fn the_stack_may_be_smaller_than_the_engines() {
     assert_eq!(error.downcast_ref::<Trap>(), Some(&Trap::StackOverflow));
     assert_eq!(exceeded(&error), "stack: the guest wanted more than its limit of 8 KiB (Limits::stack)");
     assert!(exceeded(&deep(Limits::unlimited().stack(512 << 10)).unwrap()).contains("512 KiB"));
-    // That is the engine's.
+    // That is the engine's limit.
     assert!(!deep(Limits::unlimited().stack(1 << 30)).unwrap().is::<LimitExceeded>());
     assert!(!deep(Limits::unlimited()).unwrap().is::<LimitExceeded>());
 }
@@ -282,7 +282,7 @@ fn an_engine_counts_shared_memories_once() {
     assert!(memory.grow(1).unwrap_err().is::<EngineLimitExceeded>());
     assert_eq!(engine.memory_used(), 4 * PAGE);
     assert!(SharedMemory::new(&engine, MemoryType::shared(1, 1)).unwrap_err().is::<EngineLimitExceeded>());
-    // One that is shared does not hide one that is not.
+    // A shared memory does not hide another one.
     let both = "(module (memory 0 1 shared) (memory 1))";
     assert!(instance(&mut Store::new(&engine, ()), both).unwrap_err().is::<EngineLimitExceeded>());
     drop((a, b));
@@ -341,7 +341,7 @@ fn an_engine_limits_calls_at_once() {
     let wait = barrier.clone();
     linker
         .func_wrap("", "wait", move |mut caller: Caller<'_, ()>| {
-            // A call within one is part of it.
+            // A nested call is part of it.
             let nop = caller.get_export("nop").and_then(|nop| nop.into_func()).unwrap();
             nop.call(&mut caller, &[], &mut []).unwrap();
             wait.wait();
@@ -405,7 +405,7 @@ fn wall_time_ends_an_endless_loop() {
     let mut store = store(&Engine::default(), Limits::unlimited().wall(time));
     let instance = instance(&mut store, SPIN).unwrap();
     let nop = func::<(), ()>(&mut store, instance, "nop");
-    // Calls that end in time have nothing to do with the next.
+    // Calls that end in time do not affect the next.
     for _ in 0..20 {
         nop.call(&mut store, ()).unwrap();
         std::thread::sleep(Duration::from_millis(3));
@@ -486,7 +486,7 @@ fn a_deadline_never_hits_the_next_call() {
         let count = func::<i32, ()>(&mut store, instance, "count");
         (store, count)
     };
-    // About as long as a call takes, on average.
+    // About as long as an average call takes.
     let (mut plain, count) = make(Duration::from_secs(100));
     let start = Instant::now();
     (0..100).for_each(|_| count.call(&mut plain, 200_000).unwrap());
@@ -494,7 +494,7 @@ fn a_deadline_never_hits_the_next_call() {
     let (mut store, mut count) = make(time);
     let (mut in_time, mut late) = (0, 0);
     for i in 0..20_000 {
-        // Some have plenty of time, and nothing of those before may be left for them.
+        // Some have plenty of time, and no earlier deadline may end them.
         let start = Instant::now();
         let ended = count.call(&mut store, if i % 3 == 0 { 1 } else { 200_000 });
         match ended {
@@ -633,7 +633,7 @@ fn the_manual_has_the_defaults() {
     }
 }
 
-/// Whether this process has a thread of this name.
+/// Returns whether this process has a thread of this name.
 fn has_thread(name: &str) -> bool {
     let threads = std::fs::read_dir("/proc/self/task").unwrap();
     threads
@@ -643,7 +643,7 @@ fn has_thread(name: &str) -> bool {
 
 #[test]
 fn without_deadlines_there_is_no_timer() {
-    // A process of its own, as the other tests have deadlines.
+    // Runs in its own process, because the other tests have deadlines.
     if std::env::var_os("BELLJAR_TEST_CHILD").is_none() {
         let name = "without_deadlines_there_is_no_timer";
         let child = std::process::Command::new(std::env::current_exe().unwrap())
@@ -662,14 +662,14 @@ fn without_deadlines_there_is_no_timer() {
     let in_with = instance(&mut with, SPIN).unwrap();
     assert!(!has_thread("belljar-timer"));
     func::<(), ()>(&mut with, in_with, "nop").call(&mut with, ()).unwrap();
-    // It gives itself its name.
+    // The thread sets its own name.
     let end = Instant::now() + Duration::from_secs(60);
     while !has_thread("belljar-timer") {
         assert!(Instant::now() < end);
     }
 }
 
-/// Stores of one guest, with these limits for all of them together.
+/// Creates stores of one guest, with these limits for all of them together.
 fn stores_of_one_guest(engine: &Engine, limits: &Limits) -> (LimitGroup, [Store<()>; 2]) {
     let group = LimitGroup::new();
     let stores = [0, 1].map(|_| {
@@ -689,7 +689,7 @@ fn stores_of_one_guest_count_together() {
         let (group, [mut first, mut second]) = stores_of_one_guest(&engine, &limits);
         instance(&mut first, wat).unwrap();
         let error = instance(&mut second, wat).unwrap_err();
-        // Once the first is gone, there is room for the second, of which nothing is counted that it did not get.
+        // Once the first is dropped, there is room for the second, whose refused growth was not counted.
         drop(first);
         instance(&mut second, wat).unwrap();
         drop(second);
@@ -722,7 +722,7 @@ fn stores_of_one_guest_count_together() {
     assert_eq!(grows[0].call(&mut stores[0], 40).unwrap(), 30);
     assert_eq!(grows[1].call(&mut stores[1], 1).unwrap(), -1);
     assert_eq!((group.used(Limit::TableElements), group.used(Limit::Instances)), (Some(100), Some(2)));
-    // A shared memory is nobody's alone.
+    // A shared memory is counted in each store.
     let shared = r#"(module (import "" "m" (memory 1 1 shared)))"#;
     let (group, mut stores) = stores_of_one_guest(&engine, &unlimited().memories(1));
     let memory = SharedMemory::new(&engine, MemoryType::shared(1, 1)).unwrap();
@@ -756,7 +756,7 @@ fn heaps_of_one_guest_count_together() {
     assert_eq!(group.used(Limit::GcHeap), Some(0));
 }
 
-/// Stores on threads of their own, which grow what they have as far as they may.
+/// Stores on their own threads, which grow everything as far as possible.
 #[test]
 fn stores_that_grow_at_once_stay_within_the_limit_together() {
     let engine = Engine::default();
@@ -773,7 +773,7 @@ fn stores_that_grow_at_once_stay_within_the_limit_together() {
             (size, store)
         };
         let threads: Vec<_> = (0..4).map(|_| scope.spawn(run)).collect();
-        // The stores are there until all have grown.
+        // The stores are kept until all have grown.
         let grown: Vec<_> = threads.into_iter().map(|thread| thread.join().unwrap()).collect();
         grown.into_iter().map(|(size, _)| size).collect()
     });
@@ -782,7 +782,7 @@ fn stores_that_grow_at_once_stay_within_the_limit_together() {
     assert_eq!(group.used(Limit::TableElements), Some(0));
 }
 
-/// What a session of a sandbox is counted together with ends with it, and what it had is given back.
+/// A session's membership in a group ends with the session, and its usage is subtracted.
 #[test]
 fn a_group_that_a_session_joined_is_left_at_its_end() {
     let engine = Engine::default();

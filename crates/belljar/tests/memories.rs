@@ -1,4 +1,4 @@
-//! Memories and tables beyond plain 32-bit ones, as the host makes and sees them.
+//! Memories and tables other than plain 32-bit ones, as the host creates and sees them.
 
 use belljar::{
     Config, Engine, Extern, Instance, Memory, MemoryType, Module, Ref, RefType, Result, Store, Table,
@@ -65,7 +65,7 @@ fn a_table_with_64_bit_indices() -> Result<()> {
     Ok(())
 }
 
-/// Every kind of memory that is not reserved whole moves when it outgrows its address space, with its image.
+/// Every kind of memory that is not fully reserved moves when it outgrows its address space, with its image.
 #[test]
 fn a_memory_that_moves_keeps_its_contents() -> Result<()> {
     let image: String = (0..40_000).map(|i| char::from(b'a' + (i % 26) as u8)).collect();
@@ -98,7 +98,7 @@ fn a_memory_that_moves_keeps_its_contents() -> Result<()> {
     Ok(())
 }
 
-/// A module with several kinds of memories is compiled anew where one of them needs checks.
+/// A module with several kinds of memories is compiled again if one of them needs checks.
 #[test]
 fn checks_are_decided_for_each_memory() -> Result<()> {
     let wat = r#"(module

@@ -14,7 +14,7 @@ fn instance<T>(store: &mut Store<T>, wat: &str) -> Result<Instance> {
     Instance::new(store, &module, &[])
 }
 
-/// A list of numbers: each a struct with the rest behind it.
+/// A list of numbers: each is a struct that refers to the rest.
 const LIST: &str = r#"(module
     (type $list (struct (field $head (mut i32)) (field $rest (mut (ref null $list)))))
     (func (export "push") (param i32 anyref) (result anyref)
@@ -66,7 +66,7 @@ fn a_handle_ends_with_its_scope() -> Result<()> {
     };
     let again = StructRef::new(&mut store, &pre, &[])?;
     let error = short.ty(&store).unwrap_err().to_string();
-    assert_eq!(error, "a Rooted<StructRef> was used after the end of the scope in which it was made");
+    assert_eq!(error, "a Rooted<StructRef> was used after the end of the scope in which it was created");
     let long = long.to_rooted(&mut store);
     assert!(!Rooted::ref_eq(&store, &again, &long)?);
     let other = Store::new(&engine, ());
@@ -209,14 +209,14 @@ fn typed_functions_take_and_give_narrower_references() -> Result<()> {
     for stress in [false, true] {
         let mut store = Store::new(&engine(stress), ());
         let instance = instance(&mut store, POINTS)?;
-        // A result may be told as any of its supertypes.
+        // A result may have any supertype as its Rust type.
         let point = instance.get_typed_func::<(i32, i32), Rooted<StructRef>>(&mut store, "point")?;
         let point3 = instance.get_typed_func::<(i32, i32, i32), Rooted<AnyRef>>(&mut store, "point3")?;
         let bytes = instance.get_typed_func::<i32, Option<Rooted<ArrayRef>>>(&mut store, "bytes")?;
         let (flat, solid) = (point.call(&mut store, (1, 2))?, point3.call(&mut store, (3, 4, 5))?);
         let array = bytes.call(&mut store, 7)?.unwrap();
         assert_eq!(array.len(&store)?, 7);
-        // A parameter is looked at where its Rust type says less.
+        // A parameter is checked if its Rust type is wider.
         let x = instance.get_typed_func::<Rooted<AnyRef>, i32>(&mut store, "x")?;
         let z = instance.get_typed_func::<Option<Rooted<StructRef>>, i32>(&mut store, "z")?;
         assert_eq!(x.call(&mut store, flat.to_anyref())?, 1);
@@ -252,7 +252,7 @@ fn typed_functions_refuse_references_that_can_never_fit() -> Result<()> {
     assert!(instance.get_typed_func::<Rooted<ArrayRef>, i32>(&mut store, "x").is_err());
     assert!(instance.get_typed_func::<Rooted<ExternRef>, i32>(&mut store, "x").is_err());
     assert!(instance.get_typed_func::<(i32, i32), Rooted<ArrayRef>>(&mut store, "point").is_err());
-    // What may be null is no result of a type that may not.
+    // A nullable result does not match a type that is not nullable.
     assert!(instance.get_typed_func::<(), Rooted<AnyRef>>(&mut store, "none").is_err());
     assert!(instance.get_typed_func::<i32, Rooted<ArrayRef>>(&mut store, "bytes").is_err());
     Ok(())
@@ -281,7 +281,7 @@ fn host_functions_have_narrow_references_in_their_types() -> Result<()> {
 
 #[test]
 fn a_host_value_is_of_no_type_that_a_module_defines() -> Result<()> {
-    // The very first type that an engine sees, and one that is not final: its line is looked up.
+    // The very first type that an engine sees, and one that is not final: its display is looked up.
     let engine = engine(false);
     let wat = r#"(module
         (type $s (sub (struct (field (mut i64)))))

@@ -1,4 +1,4 @@
-//! Large artifacts, which are read and checked where they are first touched: results are right, or it is an error.
+//! Large artifacts, which are read and checked where they are first accessed: results are correct, or it is an error.
 
 use belljar::{
     ArtifactError, ArtifactKind, Config, Engine, Error, Identity, Instance, Module, Origin, SealError, Store,
@@ -12,7 +12,7 @@ use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
 const FUNCTIONS: i32 = 600;
 
-/// Functions that differ, of some hundred bytes of code each, to be called by number, and data.
+/// Data, and different functions of some hundred bytes of code each, which are called by number.
 fn wat() -> String {
     let steps = |i: i32| -> String {
         (0..40)
@@ -79,7 +79,7 @@ impl Running {
         self.call.call(&mut self.store, (i, x))
     }
 
-    /// Uses all of it.
+    /// Uses all functions.
     fn works(&mut self) -> Result<(), Error> {
         for i in (0..FUNCTIONS).rev() {
             assert_eq!(self.call(i, i + 77)?, expected(i, i + 77));
@@ -101,7 +101,7 @@ fn a_large_artifact_works() {
     start(&module).unwrap().works().unwrap();
     assert_eq!(module.custom_sections("filling").next().map(<[u8]>::len), Some(1 << 20));
     assert!(module.serialize().unwrap() == *ARTIFACT);
-    // A second one at the same time, and from several threads.
+    // A second one at the same time, and on several threads.
     let again = Module::deserialize_file(&ENGINE, &file).unwrap();
     std::thread::scope(|scope| {
         for module in [&module, &again, &again] {
@@ -110,7 +110,7 @@ fn a_large_artifact_works() {
     });
 }
 
-/// The place of a section of the artifact, as its ELF header says.
+/// Returns the range of a section of the artifact, according to its ELF header.
 fn section(name: &str) -> std::ops::Range<usize> {
     use object::read::elf::ElfFile64;
     use object::{LittleEndian, Object, ObjectSection};
@@ -169,7 +169,7 @@ fn code_that_is_damaged_is_not_run() {
             }
         }
     }
-    // Those of one block, and of it all.
+    // The functions of one damaged block, and of all blocks.
     assert!(refused > 20 && refused < FUNCTIONS, "{refused}");
     assert!(module.serialize().is_err());
     assert!(start(&module).unwrap().works().is_err());
@@ -188,7 +188,7 @@ fn what_the_runtime_relies_on_is_checked_at_once() {
     }
 }
 
-/// A change of a byte anywhere is an error, or of something that is of no consequence.
+/// A change of any byte is an error, or is harmless.
 #[test]
 fn no_change_gives_another_result() {
     let mut at = 12_345;
@@ -258,8 +258,7 @@ fn whatever_happens_to_the_file_later_changes_nothing() {
     }
 }
 
-/// One thread spoils the file and puts it right, over and over, while others load it: what they get works, or they get
-/// nothing.
+/// One thread damages and repairs the file repeatedly, while others load it: what they load works, or loading fails.
 #[test]
 fn a_file_that_is_written_to_meanwhile_works_or_is_refused() {
     let directory = tempfile::tempdir().unwrap();
@@ -296,7 +295,7 @@ fn a_file_that_is_written_to_meanwhile_works_or_is_refused() {
 fn initial_contents_come_into_memories_that_others_have_settled_in() {
     let mut config = Config::new();
     config.trust(Trust { user: Some(UserKey::from_bytes([1; 32])), ..Trust::default() });
-    // Nobody else's memories.
+    // No other test's memories.
     let engine = Engine::new(&config).unwrap();
     let wat = r#"(module (memory 6) (func (export "f") (i32.store (i32.const 200000) (i32.const 1))))"#;
     let other = Module::new(&engine, wat).unwrap();
@@ -313,7 +312,7 @@ fn initial_contents_come_into_memories_that_others_have_settled_in() {
     assert!(memory.data(&store).starts_with("0123456789abcdef".repeat(20_000).as_bytes()));
 }
 
-/// What is read where it is touched is taken for nothing else either.
+/// A file that is read on demand is also used only as what it was sealed as.
 #[test]
 fn what_was_sealed_as_something_else_is_refused() {
     let user = UserKey::from_bytes([1; 32]);

@@ -1,4 +1,4 @@
-//! Whatever names a module, a caller or another process brings: what the library says of them is harmless to print.
+//! Names from modules, callers and other processes: the library's messages about them are safe to print.
 
 use belljar::{
     Config, Engine, Func, GuestAlloc, Instance, KillReason, Linker, Module, OutsideText, Store,
@@ -8,7 +8,7 @@ use std::fmt::{Debug, Display};
 
 const EVIL: &str = "\u{1b}[2J\u{9b}\r\u{7f}\u{202e}\u{2066}\u{200b}\u{2028}\u{e0041}\nFORGED";
 
-/// Line ends are ours, and nothing else is anything but a glyph.
+/// Only our line breaks are there, and everything else is a visible character.
 #[track_caller]
 fn assert_harmless(what: &impl Display) {
     let text = what.to_string();

@@ -1,4 +1,4 @@
-//! Profiles of running guests: what is in them, and that time is attributed to where it was spent.
+//! Profiles of running guests: their contents, and that time is attributed to where it was spent.
 
 use belljar::{
     Engine, FrameKind, Instance, Linker, Module, Profile, ProfileFormat, Profiler, Store, TypedFunc,
@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 const MS: Duration = Duration::from_millis(1);
 
-/// A process records one profile at a time.
+/// A process records only one profile at a time.
 static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
 
 fn recorded(engine: &Engine, work: impl FnOnce()) -> Profile {
@@ -30,7 +30,7 @@ fn run(engine: &Engine, wat: &str) -> (Store<()>, TypedFunc<i32, ()>) {
     (store, run)
 }
 
-/// Uses time of this thread's processor.
+/// Uses CPU time of this thread.
 fn spend(time: Duration) {
     let end = Instant::now() + time;
     while Instant::now() < end {
@@ -38,7 +38,7 @@ fn spend(time: Duration) {
     }
 }
 
-/// Seconds: a few, or many.
+/// Seconds: a few normally, many in long tests.
 fn long(short: u64, long: u64) -> Duration {
     let is_long = std::env::var_os("BELLJAR_LONG_TESTS").is_some();
     Duration::from_secs(if is_long { long } else { short })
@@ -84,11 +84,11 @@ fn guests_the_host_and_the_runtime_are_in_it() {
     assert!(text.lines().all(|line| line.starts_with("guests_the_host;run")), "{text}");
 }
 
-/// Straight code, without a back edge: where runtimes that sample at loops and calls only see nothing.
+/// Straight-line code without a back edge, where runtimes that sample only at loops and calls see nothing.
 fn straight(steps: usize) -> String {
     let mut body = String::new();
     for i in 0..steps {
-        // Nothing that a compiler could do at once.
+        // A computation that a compiler cannot fold.
         let step = format!(
             "(i32.xor (i32.mul (local.get 0) (i32.const {})) (i32.shr_u (local.get 0) (i32.const 9)))",
             2 * i + 3
@@ -98,7 +98,7 @@ fn straight(steps: usize) -> String {
     body
 }
 
-/// CPU time of some rounds.
+/// Returns the CPU time of some iterations.
 fn cpu_time(store: &mut Store<()>, run: &TypedFunc<i32, ()>, rounds: i32) -> Duration {
     let thread = belljar_vm::this_thread_id();
     let now = || belljar_vm::thread_cpu_time(thread).unwrap();
@@ -110,7 +110,7 @@ fn cpu_time(store: &mut Store<()>, run: &TypedFunc<i32, ()>, rounds: i32) -> Dur
 #[test]
 fn time_is_attributed_to_where_it_was_spent() {
     let engine = Engine::default();
-    // What both do takes the same time a step: a chain of multiplications.
+    // Each step of both takes the same time: a chain of multiplications.
     let wat = |straight_rounds: i32, loops: i32| {
         let straight = straight(2000);
         format!(
@@ -161,13 +161,13 @@ fn time_is_attributed_to_where_it_was_spent() {
         100.0 * expected,
         profile.sample_count()
     );
-    // So many samples tell no better than that: four standard deviations. Of a minute it is two points.
+    // The accuracy of this many samples: four standard deviations. For a minute it is two points.
     let deviation = (expected * (1.0 - expected) / profile.sample_count() as f64).sqrt();
     assert!((found - expected).abs() < (4.0 * deviation).max(0.02), "{found} found, {expected} expected");
 }
 
-/// A timer of a thread's CPU time ticks with the kernel's clock, 250 times a second on many machines, and counts how often it should
-/// have ticked. So a thousand samples a second are a quarter of that, and each stands for four.
+/// A timer of a thread's CPU time ticks with the kernel's clock, 250 times a second on many machines, and counts how
+/// often it should have ticked. So only a quarter of a thousand samples a second are taken, and each stands for four.
 #[test]
 fn a_timer_that_ticks_seldom_counts_what_it_left_out() {
     let engine = Engine::default();
@@ -182,7 +182,7 @@ fn a_timer_that_ticks_seldom_counts_what_it_left_out() {
     });
     let (told, samples) = (profile.total_weight(), profile.sample_count());
     println!("{samples} samples for {told:?} of {used:?}");
-    // A tick more or less at both ends, and what the host does between two calls.
+    // One tick more or less at both ends, and the host's work between two calls.
     assert!(told > used / 2 && told < used * 3 / 2 + 40 * MS, "{told:?} told, {used:?} used");
     assert!(samples > 0 && told >= MS * samples as u32, "{samples} samples for {told:?}");
 }
@@ -198,7 +198,7 @@ fn threads_that_come_and_go_with_their_modules_are_sampled() {
             std::thread::scope(|scope| {
                 for _ in 0..2 {
                     scope.spawn(move || {
-                        // The module goes with the thread, before anybody has looked at what was sampled.
+                        // The module is dropped with the thread, before the samples are looked up.
                         let (mut store, run) = run(engine, wat);
                         run.call(&mut store, 0).unwrap();
                     });

@@ -1,4 +1,4 @@
-//! What profilers are told of guests.
+//! Reporting of guests to profilers.
 
 use belljar::{
     Cache, CacheConfig, Config, Engine, Instance, Module, Origin, ProfilingStrategy, Store, Trust, UserKey,
@@ -13,14 +13,14 @@ const WAT: &str = r#"(module $mod
     (func (result i32) (i32.const 3))
     (func $_ZN4core9panicking5panic17h0123456789abcdefE unreachable))"#;
 
-/// What the lines for [`WAT`] say.
+/// The names in the lines for [`WAT`].
 const NAMES: [&str; 3] = ["mod!plain", "mod!<wasm function 2>", "mod!core::panicking::panic"];
 
 fn number(text: &str) -> usize {
     usize::from_str_radix(text, 16).unwrap()
 }
 
-/// The lines of a map: addresses and names.
+/// Returns the lines of a map: addresses and names.
 fn lines(map: &str) -> Vec<(Range<usize>, &str)> {
     map.lines()
         .map(|line| {
@@ -31,7 +31,7 @@ fn lines(map: &str) -> Vec<(Range<usize>, &str)> {
         .collect()
 }
 
-/// The addresses of this process at which code may lie.
+/// Returns the executable addresses of this process.
 fn executable() -> Vec<Range<usize>> {
     let maps = fs::read_to_string("/proc/self/maps").unwrap();
     let executable = maps.lines().filter(|line| line.split(' ').nth(1).unwrap().contains('x'));
@@ -43,7 +43,7 @@ fn executable() -> Vec<Range<usize>> {
         .collect()
 }
 
-/// Takes the map of this process away.
+/// Removes the map of this process when it is dropped.
 struct Map(String);
 
 impl Drop for Map {
@@ -52,7 +52,7 @@ impl Drop for Map {
     }
 }
 
-/// One test, as a process has one map.
+/// One test, because a process has only one map.
 #[test]
 fn perf_is_told_the_functions_of_each_module_that_is_loaded() {
     let map = Map(format!("/tmp/perf-{}.map", std::process::id()));
@@ -106,7 +106,7 @@ fn a_problem_keeps_nothing_from_running(engine: &Engine, map: &Map) {
     std::os::unix::fs::symlink("/dev/null", &map.0).unwrap();
     let module = Module::new(engine, r#"(module (func (export "six") (result i32) i32.const 6))"#).unwrap();
     let problems = engine.problems();
-    assert!(problems[0].starts_with("perf was not told the names of functions: "), "{problems:?}");
+    assert!(problems[0].starts_with("could not report function names to perf: "), "{problems:?}");
     assert!(problems[0].contains("found a symbolic link: remove it"), "{problems:?}");
     let mut store = Store::new(engine, ());
     let six = Instance::new(&mut store, &module, &[]).unwrap();

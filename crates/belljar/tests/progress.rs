@@ -1,4 +1,4 @@
-//! What an embedder is told while modules are compiled.
+//! Reports of the progress of compilations.
 
 use belljar::{Cache, CacheConfig, CompileStage, Config, Engine, Module, Origin, Progress, Trust, UserKey};
 use std::fmt::Write;
@@ -20,7 +20,7 @@ fn trust() -> Trust {
     Trust { user: Some(UserKey::from_bytes([1; 32])), ..Trust::default() }
 }
 
-/// A configuration, and what is told to those who use it.
+/// Returns a configuration, and the reports of engines that use it.
 fn watched(cache: Option<&Path>) -> (Config, Arc<Mutex<Vec<Progress>>>) {
     let told = Arc::new(Mutex::new(Vec::new()));
     let mut config = Config::new();

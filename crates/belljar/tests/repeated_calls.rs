@@ -1,4 +1,4 @@
-//! Calls after the first: what the call before looked up is used again (belljar-vm's `call_direct`), and only as long as it holds.
+//! Repeated calls: what an earlier call looked up is reused (belljar-vm's `call_direct`), but only while it is valid.
 
 use belljar::{
     Caller, Engine, ExternRef, Instance, Limits, Linker, Module, PoolConfig, Result, RootScope, Rooted,
@@ -33,7 +33,7 @@ fn guest<T: 'static>(
     linker.instantiate(store, &module).unwrap()
 }
 
-/// How deep a guest gets from here.
+/// Returns how deep a guest can recurse from here.
 fn exhaust<T: 'static>(store: &mut Store<T>, instance: &Instance) -> i32 {
     let exhaust: TypedFunc<(), ()> = instance.get_typed_func(&mut *store, "exhaust").unwrap();
     let reached: TypedFunc<(), i32> = instance.get_typed_func(&mut *store, "depth_reached").unwrap();
@@ -44,7 +44,7 @@ fn exhaust<T: 'static>(store: &mut Store<T>, instance: &Instance) -> i32 {
     reached.call(store, ()).unwrap()
 }
 
-/// Calls something with a certain amount of the native stack in use.
+/// Calls a function with a certain amount of the native stack in use.
 #[inline(never)]
 fn deeper<R>(bytes: usize, work: &mut dyn FnMut() -> R) -> R {
     let frame = std::hint::black_box([0_u8; 4096]);
@@ -84,7 +84,7 @@ fn the_stack_that_a_guest_may_use_is_the_same_wherever_it_is_called() {
     std::thread::Builder::new().stack_size(16 << 20).spawn(work).unwrap().join().unwrap();
 }
 
-/// A thread's record is given to another when it ends, and may find the same addresses on another stack.
+/// When a thread ends, its record is given to another thread, which may have another stack at the same addresses.
 #[test]
 fn what_was_found_out_on_a_thread_is_not_believed_on_the_next() {
     let mut store = Store::new(&Engine::default(), ());
@@ -100,7 +100,7 @@ fn what_was_found_out_on_a_thread_is_not_believed_on_the_next() {
         (store, depth) = thread.join().unwrap();
         reached.push((kib, depth));
     }
-    // What a small thread has limits the guest; a large one has more than it may use.
+    // A small thread limits the guest; a large one has more than the guest may use.
     assert_eq!(reached[0].1, reached[2].1);
     assert_eq!(reached[0].1, reached[5].1);
     assert!(reached[1].1 < reached[0].1 && reached[3].1 < reached[0].1, "{reached:?}");
@@ -135,7 +135,7 @@ fn a_store_goes_from_thread_to_thread_and_back() {
     assert_eq!(*store.data(), (0..200).map(|i| i64::from(i) * if i % 3 == 0 { 2 } else { 1 }).sum::<i64>());
 }
 
-/// Host functions of one store call another, and their own again.
+/// Host functions of one store call another store, and their own store again.
 #[test]
 fn stores_call_one_another_and_themselves() {
     struct Inner(Store<()>, TypedFunc<(i32, i32), i32>);
@@ -204,7 +204,7 @@ fn limits_hold_from_the_next_call_on() {
     assert!(little < exhaust(&mut store, &instance) / 2);
 }
 
-/// What a session's second call writes is put back as well.
+/// What a session's second call writes is reset as well.
 #[test]
 fn a_reset_knows_of_every_call() {
     let engine = Engine::default();
@@ -225,7 +225,7 @@ fn a_reset_knows_of_every_call() {
     }
 }
 
-/// References that a host function roots end with it; those of whoever called stay.
+/// References that a host function roots end with it; those of its caller stay.
 #[test]
 fn scopes_of_references_end_where_they_should() {
     let mut store = Store::new(&Engine::default(), None::<Rooted<ExternRef>>);
@@ -234,7 +234,7 @@ fn scopes_of_references_end_where_they_should() {
         if n > 0 {
             let out = caller.get_export("out").and_then(belljar::Extern::into_func).unwrap();
             out.typed::<i32, i32>(&caller)?.call(&mut caller, n - 1)?;
-            // What the inner call made is gone, what this one made is not.
+            // References of the inner call are gone, those of this call are not.
             let inner = *caller.data();
             assert!(inner.expect("it was noted").data(&caller).is_err());
         }

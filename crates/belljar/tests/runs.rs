@@ -1,4 +1,4 @@
-//! Every way a run of guest code can end, and that the store is usable after each.
+//! Every way in which a run of guest code can end, and that the store is usable afterwards.
 
 use belljar::{
     Caller, Config, Engine, Error, Extern, Func, Instance, Linker, MemoryFault, Module, Result, Store, Trap,
@@ -21,7 +21,7 @@ fn trap_of(wat: &str) -> Result<(Trap, Vec<String>)> {
         .downcast_ref::<WasmBacktrace>()
         .map(|b| b.frames().iter().map(|f| f.func_name().unwrap_or("?").to_string()).collect::<Vec<_>>());
     let trap = *error.downcast_ref::<Trap>().unwrap_or_else(|| panic!("no trap: {error:?}"));
-    // The store goes on as if nothing had happened.
+    // The store continues to work.
     if let Some(ok) = instance.get_func(&mut store, "ok") {
         ok.call(&mut store, &[], &mut [])?;
     }
@@ -84,7 +84,7 @@ fn a_stack_overflow_is_at_the_start_of_the_function_that_did_not_fit() -> Result
     assert_eq!(error.downcast_ref::<Trap>(), Some(&Trap::StackOverflow));
     let frames = error.downcast_ref::<WasmBacktrace>().expect("a backtrace").frames();
     assert_eq!(frames[0].func_offset(), Some(0));
-    // The count of locals, a `local.get` of two bytes, then the call.
+    // The number of locals, a `local.get` of two bytes, then the call.
     assert!(frames[1..].iter().all(|frame| frame.func_offset() == Some(3)));
     Ok(())
 }
@@ -104,7 +104,7 @@ fn a_memory_fault_says_where() -> Result<()> {
     Ok(())
 }
 
-/// What is said of the access that traps in a function's body, in a module with these memories.
+/// Returns the description of the access that traps in a function's body, in a module with these memories.
 fn fault_of(engine: &Engine, memories: &str, body: &str) -> Result<Option<MemoryFault>> {
     let mut store = Store::new(engine, ());
     let wat =
@@ -123,10 +123,10 @@ fn a_memory_fault_describes_the_access() -> Result<()> {
         ("(drop (i32.load16_u offset=2 (local.get 0)))", "2 bytes at 0x10001"),
         ("(i64.store (i32.const -1) (i64.const 0))", "8 bytes at 0xffffffff"),
         ("(v128.store offset=16 (i32.const -1) (v128.const i64x2 0 0))", "16 bytes at 0x10000000f"),
-        // It begins inside, or just at the end: the machine does not say.
+        // It begins inside the memory, or exactly at its end: the processor does not tell.
         ("(drop (i32.load (local.get 0)))", "4 bytes at or across the end at 0x10000"),
         ("(i64.store offset=1 (local.get 0) (i64.const 0))", "8 bytes at or across the end at 0x10000"),
-        // Part of another instruction.
+        // The load is part of another instruction.
         ("(local.set 0 (i32.add (local.get 0) (i32.load offset=9 (local.get 0))))", "4 bytes at 0x10008"),
         ("(local.set 0 (i32.lt_u (local.get 0) (i32.load offset=9 (local.get 0))))", "4 bytes at 0x10008"),
         ("(local.set 0 (i32.div_u (i32.const 9) (i32.load offset=9 (local.get 0))))", "4 bytes at 0x10008"),
@@ -159,10 +159,10 @@ fn a_memory_fault_describes_the_access() -> Result<()> {
         let fault = fault_of(&engine, "(memory 1)", body)?.expect("a fault");
         let hint = match fault.address() {
             Some(0xffff_ffff) => {
-                "; the address is -1 as a signed number: something before null, or an index below 0"
+                "; the address is -1 as a signed number: an access before null, or a negative index"
             }
             Some(0x1_0000_000f) => {
-                "; the address lies beyond 4 GiB: one that is negative as a signed number, plus an offset"
+                "; the address is above 4 GiB: a value that is negative as a signed number, plus an offset"
             }
             _ => "",
         };
@@ -178,7 +178,7 @@ fn a_memory_fault_names_the_memory_that_was_accessed() -> Result<()> {
         let body = format!("(drop (i32.load {index} (i32.const 0xfffffff0)))");
         let fault = fault_of(&engine, "(memory 1) (memory 2) (memory 0)", &body)?.expect("a fault");
         assert_eq!(fault.memory_index(), Some(index as u32));
-        let hint = "the address is -16 as a signed number: something before null, or an index below 0";
+        let hint = "the address is -16 as a signed number: an access before null, or a negative index";
         assert_eq!(fault.to_string(), format!("4 bytes at 0xfffffff0, memory {index} is {size}; {hint}"));
     }
     Ok(())
@@ -203,7 +203,7 @@ fn a_fault_of_a_bulk_operation_tells_its_range() -> Result<()> {
              (memory.copy (i32.const 2) (i32.const 0) (local.get 0))",
             "65535 bytes at 0x2, memory 0 is 1 page (64 KiB)",
         ),
-        // Short ones of unknown length, which are made in place.
+        // Short operations of unknown length, which are done inline.
         (
             "(memory.copy (local.get 0) (i32.const 1) (i32.and (local.get 0) (i32.const 7)))",
             "7 bytes at 0xffff, memory 0 is 1 page (64 KiB)",
@@ -216,7 +216,7 @@ fn a_fault_of_a_bulk_operation_tells_its_range() -> Result<()> {
             "(memory.copy 0 1 (i32.const 0) (i32.const 0x20001) (i32.and (local.get 0) (i32.const 0)))",
             "0 bytes at 0x20001, memory 1 is 2 pages (128 KiB)",
         ),
-        // Of constant length, compared in place.
+        // Operations of constant length, whose bounds are compared inline.
         (
             "(memory.fill 1 (i32.const -1) (i32.const 0) (i32.const 9))",
             "at an unknown address, memory 1 is 2 pages (128 KiB)",
@@ -263,13 +263,13 @@ fn a_compared_access_tells_all_but_its_address() -> Result<()> {
     let fault = fault_of(&checked, "(memory 1)", body)?.expect("a fault");
     assert_eq!((fault.address(), fault.memory_size()), (None, 1 << 16));
     assert_eq!(fault.to_string(), expected);
-    // An offset beyond the guard is compared in any case.
+    // An offset beyond the guard region is always compared.
     let far = "(drop (i64.load offset=0x7fffffff (local.get 0)))";
     assert_eq!(fault_of(&Engine::default(), "(memory 1)", far)?.expect("a fault").to_string(), expected);
     Ok(())
 }
 
-/// Code that compares does not say for which of a module's instances it ran.
+/// Code that compares does not tell for which instance of a module it ran.
 #[test]
 fn the_size_of_a_memory_is_told_where_it_is_certain() -> Result<()> {
     let engine = Engine::new(Config::new().memory_reservation(false))?;
@@ -395,7 +395,7 @@ fn recursion_of_host_functions_alone_ends_in_a_trap() -> Result<()> {
         let function = caller.get_export("back").and_then(Extern::into_func).expect("the caller exports it");
         function.call(&mut caller, &[], &mut [])
     })?;
-    // No guest code is between one call and the next that would look at the stack.
+    // There is no guest code between two calls that would check the stack.
     let wat = r#"(module (import "" "call_back" (func $f)) (export "back" (func $f)) (func (export "run") (call $f)))"#;
     let module = Module::new(&engine, wat)?;
     for export in ["run", "back"] {
@@ -433,7 +433,7 @@ fn a_backtrace_counts_what_it_leaves_out() -> Result<()> {
             let error = run.call(&mut store, depth).unwrap_err();
             let backtrace = error.downcast_ref::<WasmBacktrace>().expect("a trap has a backtrace");
             let (kept, omitted) = (backtrace.frames().len(), backtrace.omitted());
-            // `down` for each number up to `depth`, and the two that lead there.
+            // One `down` for each number up to `depth`, and the two functions that lead there.
             assert_eq!(kept + omitted, depth as usize + 3, "{kept} kept of {depth}");
             let text = backtrace.to_string();
             assert_eq!(text.contains(" more frame"), omitted > 0);
@@ -443,7 +443,7 @@ fn a_backtrace_counts_what_it_leaves_out() -> Result<()> {
     Ok(())
 }
 
-/// By how much fuel may overshoot: docs/cli.md says it.
+/// By how much fuel may overshoot, as documented in docs/cli.md.
 #[test]
 fn fuel_is_looked_at_where_functions_and_loops_begin() -> Result<()> {
     let count = "(global.set $n (i32.add (global.get $n) (i32.const 1)))";
@@ -467,12 +467,12 @@ fn fuel_is_looked_at_where_functions_and_loops_begin() -> Result<()> {
         let is_out = ended.is_err_and(|error| error.downcast_ref() == Some(&Trap::OutOfFuel));
         Ok((n.get(&mut store).i32().expect("an i32"), is_out))
     };
-    // To the end, without a loop or call; and not at all.
+    // To the end of a function without loops and calls; and not at all.
     assert_eq!(counted("many", 1)?, (1000, false));
     assert_eq!(counted("many", 0)?, (0, true));
-    // On in the function that called, up to the next call.
+    // Further in the calling function, up to its next call.
     assert_eq!(counted("around", 2)?, (1010, true));
-    // The round in which it runs out is the last: one has 41 instructions.
+    // The iteration in which it runs out is the last: one has 41 instructions.
     assert_eq!(counted("rounds", 41 * 6 + 1)?, (70, true));
     Ok(())
 }
@@ -593,7 +593,7 @@ fn a_tail_call_leaves_no_frame_to_be_shown() -> Result<()> {
                 .downcast_ref::<WasmBacktrace>()
                 .map(|b| b.frames().iter().map(|f| f.func_name().unwrap_or("?").to_string()).collect())
                 .unwrap_or_default();
-            // What was inlined is shown where it stood.
+            // Inlined functions are shown where they were inlined.
             found.retain(|name| !inlining || !["middle", "last"].contains(&&**name));
             assert_eq!(found, frames, "{name}");
         }

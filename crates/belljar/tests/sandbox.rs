@@ -1,4 +1,4 @@
-//! Sandboxes: every call begins in the same world, however the one before ended.
+//! Sandboxes: every call starts from the same state, however the previous one ended.
 
 use belljar::{
     Burst, Caller, Config, Engine, Error, Func, Global, GlobalType, Inspector, Instance, Killed, Linker,
@@ -75,7 +75,7 @@ fn see(sandbox: &mut Sandbox<Host>) -> i32 {
     sandbox.call("see", ()).unwrap()
 }
 
-/// What a fresh one tells: 101 + 15 + 2 pages + its first call of the host.
+/// The report of a fresh sandbox: 101 + 15 + 2 pages + its first call of the host.
 const FRESH: i32 = 101 + 15 + 2000 + 100_000;
 
 #[test]
@@ -127,7 +127,7 @@ fn a_session_keeps_what_happens_until_it_is_dropped() {
     assert_eq!(made.load(SeqCst), 3, "one for the initialization, and one for each session");
 }
 
-/// Looks at itself when it is dropped.
+/// Inspects its own store when it is dropped.
 struct Looks(Inspector);
 
 impl Drop for Looks {
@@ -148,7 +148,7 @@ fn one_that_goes_back_can_be_looked_at_and_sampled_meanwhile() {
             while !is_over.load(SeqCst) {
                 for inspector in engine.inspectors() {
                     match inspector.capture(TIMEOUT) {
-                        // Whatever is seen can be printed, though the sandbox may have gone on.
+                        // Whatever is captured can be printed, even if the sandbox has continued meanwhile.
                         Ok(stack) => seen += u32::from(stack.to_string().contains("work")),
                         Err(error) => assert!(inspector.is_over(), "{error:#}"),
                     }
@@ -158,7 +158,7 @@ fn one_that_goes_back_can_be_looked_at_and_sampled_meanwhile() {
         });
         for round in 0..400 {
             let mut session = sandbox.session().unwrap();
-            // What is added by a session goes with it: a host function, and a module that calls it.
+            // What a session adds ends with it: a host function, and a module that calls it.
             let looks = Looks(session.store().inspector());
             let down = move |x: i32| if x > round { x - 1 } else { i32::from(looks.0.store_id() == 0) };
             let own = Func::wrap(session.store(), down);
@@ -182,7 +182,7 @@ fn one_that_goes_back_can_be_looked_at_and_sampled_meanwhile() {
     });
     assert!(seen > 0);
     assert!(profiler.finish().unwrap().sample_count() > 0);
-    // A stack names instances by handles that mean something now.
+    // A stack refers to instances by handles that are valid now.
     let mut session = sandbox.session().unwrap();
     let instance = session.instance();
     assert_eq!(session.call::<(), i32>("see", ()).unwrap(), FRESH);
@@ -212,11 +212,11 @@ fn the_caller_whose_state_cannot_be_made_is_told() {
     for _ in 0..2 {
         fails.store(1, SeqCst);
         let error = sandbox.call::<(), i32>("see", ()).unwrap_err();
-        assert_eq!(format!("{error:#}"), "the host's state could not be made: no host state today");
+        assert_eq!(format!("{error:#}"), "could not create the host's state: no host state today");
         assert!(!error.is::<SandboxDiscarded>());
         assert_eq!(sandbox.call::<(), i32>("see", ()).unwrap(), FRESH);
     }
-    // A call's own end is not affected by what the next call will meet.
+    // The end of a call is not affected by problems of the next call.
     let error = sandbox.call::<(), ()>("trap", ()).unwrap_err();
     assert_eq!(error.downcast_ref::<Trap>(), Some(&Trap::UnreachableCodeReached));
     assert_eq!(sandbox.call::<(), i32>("see", ()).unwrap(), FRESH);
@@ -266,10 +266,10 @@ fn others_begin_where_the_first_did_and_run_nothing() {
         .unwrap();
     let pre = linker.instantiate_pre(&module).unwrap();
     let template = SandboxTemplate::new(pre, || Ok(())).init("init").verify(true);
-    // 3 pages and 5 elements; 30 of the object, 'p', 11 and 9 of the globals, 10 and 2 of the functions.
+    // 3 pages and 5 elements; 30 from the object, 'p', 11 and 9 from the globals, 10 and 2 from the functions.
     let fresh = 8000 + 30 + i32::from(b'p') + 11 + 9 + 10 + 2;
     let mut sandboxes: Vec<_> = (0..20).map(|_| template.build().unwrap()).collect();
-    // Open at once, so that each has a world of its own.
+    // Open at once, so that each has its own instance.
     let mut sessions: Vec<_> = sandboxes.iter_mut().map(|sandbox| sandbox.session().unwrap()).collect();
     for _ in 0..2 {
         for session in &mut sessions {
@@ -346,15 +346,15 @@ fn a_pool_serves_many_threads_and_no_more_than_it_may_have() {
                         "spin" => assert!(ended.unwrap().unwrap_err().is::<Killed>()),
                         _ => drop(ended.unwrap().unwrap_err()),
                     }
-                    // Before the session is over, as its handle means nothing then.
+                    // Before the session is over, because its handle is invalid then.
                     killer.into_iter().for_each(|killer| killer.join().unwrap());
                 }
             });
         }
     });
-    let told = pool.statistics();
-    assert_eq!((told.sessions, told.refused, told.discarded), (2 * 8 * 40, 0, 0));
-    assert!(told.most_sandboxes <= 3 && told.sandboxes == told.idle, "{told:?}");
+    let statistics = pool.statistics();
+    assert_eq!((statistics.sessions, statistics.refused, statistics.discarded), (2 * 8 * 40, 0, 0));
+    assert!(statistics.most_sandboxes <= 3 && statistics.sandboxes == statistics.idle, "{statistics:?}");
     assert_eq!(engine.problems(), Vec::<String>::new());
 }
 
@@ -367,12 +367,12 @@ fn a_burst_waits_or_is_refused() {
     let both = (pool.session().unwrap(), pool.session().unwrap());
     let error = pool.call::<(), i32>("see", ()).unwrap_err();
     assert!(error.is::<PoolExhausted>());
-    let told = "all 2 sandboxes of the pool are in use (PoolConfig::max_sandboxes, PoolConfig::on_burst)";
-    assert_eq!(error.to_string(), told);
+    let message = "all 2 sandboxes of the pool are in use (PoolConfig::max_sandboxes, PoolConfig::on_burst)";
+    assert_eq!(error.to_string(), message);
     drop(both);
     assert_eq!(pool.call::<(), i32>("see", ()).unwrap(), FRESH);
-    let told = pool.statistics();
-    assert_eq!((told.refused, told.waited, told.sandboxes, told.idle), (1, 0, 2, 2));
+    let statistics = pool.statistics();
+    assert_eq!((statistics.refused, statistics.waited, statistics.sandboxes, statistics.idle), (1, 0, 2, 2));
 
     let wait = PoolConfig::new().max_sandboxes(1).on_burst(Burst::Wait(Duration::from_millis(20)));
     let pool = template(&engine, Arc::default()).pool(wait).unwrap();
@@ -420,7 +420,7 @@ fn a_handle_kills_its_session_and_no_other() {
     let of_one = sandbox.session().unwrap().kill_handle();
     std::thread::scope(|scope| {
         scope.spawn(|| {
-            // The world is the same one, and its guest runs; but its session is another.
+            // The same instance runs a guest, but in another session.
             for _ in 0..1000 {
                 assert!(!of_one.kill("too late").unwrap());
             }
@@ -451,19 +451,19 @@ fn what_cannot_be_a_sandbox_is_refused() {
         format!("{:#}", template.build().unwrap_err())
     };
     let none = Linker::new(&engine);
-    let told = refused(r#"(module (func (export "init") unreachable))"#, &none);
-    assert!(told.contains("unreachable"), "{told}");
-    let told = refused("(module)", &none);
-    assert!(told.contains("exports nothing named `init`"), "{told}");
-    let told = refused(r#"(module (memory 1 1 shared) (func (export "init")))"#, &none);
-    assert!(told.contains("is shared with others"), "{told}");
+    let message = refused(r#"(module (func (export "init") unreachable))"#, &none);
+    assert!(message.contains("unreachable"), "{message}");
+    let message = refused("(module)", &none);
+    assert!(message.contains("has no export named `init`"), "{message}");
+    let message = refused(r#"(module (memory 1 1 shared) (func (export "init")))"#, &none);
+    assert!(message.contains("is shared with others"), "{message}");
     let mut linker = Linker::new(&engine);
     let mut store = belljar::Store::new(&engine, ());
     let global =
         Global::new(&mut store, GlobalType::new(ValType::I32, Mutability::Const), Val::I32(1)).unwrap();
     linker.define(&store, "", "g", global).unwrap();
-    let told = refused(r#"(module (import "" "g" (global i32)) (func (export "init")))"#, &linker);
-    assert!(told.contains("something of a store"), "{told}");
+    let message = refused(r#"(module (import "" "g" (global i32)) (func (export "init")))"#, &linker);
+    assert!(message.contains("an item of a store"), "{message}");
 }
 
 #[test]
@@ -479,7 +479,7 @@ fn counters_begin_anew_as_well() {
     for _ in 0..3 {
         let error = sandbox.call::<(), ()>("spin", ()).unwrap_err();
         assert_eq!(error.downcast_ref::<Trap>(), Some(&Trap::OutOfFuel));
-        // The deadline is as far away as at the beginning.
+        // The deadline is as far away as at the start.
         (0..4).for_each(|_| engine.increment_epoch());
         sandbox.call::<(), ()>("one", ()).unwrap();
     }

@@ -1,9 +1,10 @@
-//! Guests that are killed while their objects are being collected: nothing of that collection is left for the next session's.
+//! Guests that are killed during a garbage collection: nothing of that collection affects the next session's.
 
 use belljar::{Engine, Killed, Linker, Module, Result, SandboxTemplate};
 use std::time::Duration;
 
-/// A list that is long enough for most kills to find the collector marking it. Large arrays that nobody keeps have it collect.
+/// A list that is long enough for most kills to hit the collector while it marks. Large arrays that become garbage
+/// trigger collections.
 const WAT: &str = r#"(module
     (type $leaf (struct (field i32)))
     (type $node (struct (field (ref $leaf)) (field (ref null $node)) (field (ref $leaf))))

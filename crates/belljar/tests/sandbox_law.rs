@@ -1,8 +1,9 @@
-//! A sandbox that was reset cannot be told from a fresh one: of generated modules, after every end of a run.
+//! A reset sandbox cannot be distinguished from a fresh one: for generated modules, after every kind of end of a run.
 //!
-//! Each seed is a module and a story: operations that change what there is, an end, and then what a sandbox sees and answers that
-//! went back, beside one that was just made. `BELLJAR_LAW_SEED=n` tells one story again, some times over, as the numbers of types
-//! depend on what the engine saw before, and `BELLJAR_LAW_WAT=file` keeps its module. `BELLJAR_LONG_TESTS=1` tells many.
+//! Each seed determines a module and a scenario: operations that change the state, an end, and then what a reset
+//! sandbox and a fresh one report and answer. `BELLJAR_LAW_SEED=n` repeats one scenario, several times, because the
+//! numbers of types depend on what the engine has seen before; `BELLJAR_LAW_WAT=file` keeps its module.
+//! `BELLJAR_LONG_TESTS=1` runs many.
 
 #[path = "law/generate.rs"]
 mod generate;
@@ -20,12 +21,12 @@ use std::time::{Duration, Instant};
 struct Host {
     limits: StoreLimits,
     calls: u64,
-    /// How many functions the guest exports that change something.
+    /// How many functions the guest exports that change its state.
     ops: u64,
     depth: u32,
 }
 
-/// What a host function panics with. `resume_unwind` prints nothing.
+/// The payload of a host function's panic. `resume_unwind` prints nothing.
 struct Expected;
 
 fn host_function(caller: &mut Caller<'_, Host>, what: i64, x: i64) -> Result<i64, Error> {
@@ -45,7 +46,7 @@ fn host_function(caller: &mut Caller<'_, Host>, what: i64, x: i64) -> Result<i64
         6 => Err(Error::msg("exit with code 3")),
         7 => Err(Trap::UnreachableCodeReached.into()),
         8 | 9 => {
-            // Another run inside this one, however it ends.
+            // A nested run, however it ends.
             if caller.data().depth == 3 {
                 return Ok(-4);
             }
@@ -101,39 +102,39 @@ fn linker(engine: &Engine) -> Linker<Host> {
     linker
 }
 
-/// An engine, and what is special about it.
-struct World {
+/// An engine with particular settings.
+struct Setup {
     engine: Engine,
-    /// Fuel of a session, where it is counted.
+    /// The fuel of a session, if it is counted.
     fuel: Option<u64>,
     has_epochs: bool,
 }
 
-fn worlds() -> Vec<World> {
-    let world = |set: &dyn Fn(&mut Config), fuel: Option<u64>, has_epochs| {
+fn setups() -> Vec<Setup> {
+    let setup = |set: &dyn Fn(&mut Config), fuel: Option<u64>, has_epochs| {
         let mut config = Config::new();
         config.max_wasm_stack(256 << 10).consume_fuel(fuel.is_some()).epoch_interruption(has_epochs);
         set(&mut config);
-        World { engine: Engine::new(&config).unwrap(), fuel, has_epochs }
+        Setup { engine: Engine::new(&config).unwrap(), fuel, has_epochs }
     };
     vec![
-        world(&|_| (), None, false),
-        world(
+        setup(&|_| (), None, false),
+        setup(
             &|config| {
                 config.compile_as_huge(true);
             },
             Some(300_000),
             false,
         ),
-        world(
+        setup(
             &|config| {
                 config.memory_reservation(false);
             },
             None,
             true,
         ),
-        // Little: each object that is made has all moved.
-        world(
+        // A small heap: each new object moves all others.
+        setup(
             &|config| {
                 config.gc_stress(true);
             },
@@ -145,19 +146,19 @@ fn worlds() -> Vec<World> {
 
 const TICKS: u64 = 3;
 
-fn template(world: &World, generated: &Generated, random: &mut Random) -> SandboxTemplate<Host> {
-    let module = Module::new(&world.engine, &generated.wat).unwrap();
-    let pre = linker(&world.engine).instantiate_pre(&module).unwrap();
+fn template(setup: &Setup, generated: &Generated, random: &mut Random) -> SandboxTemplate<Host> {
+    let module = Module::new(&setup.engine, &generated.wat).unwrap();
+    let pre = linker(&setup.engine).instantiate_pre(&module).unwrap();
     let ops = generated.ops as u64;
     let traps = random.chance(20);
-    // What a heap asks for at first is more than the others have.
+    // The initial size of a heap exceeds the other limits.
     let heap = if traps { 6 << 20 } else { random.pick(&[2 << 20, 2 << 20, 3 << 20]) };
     let memory = random.pick(&[8 << 20, 12 << 20]);
     let make = move || {
         let limits = StoreLimitsBuilder::new().memory_size(memory).table_elements(500).gc_heap_size(heap);
         Ok(Host { limits: limits.trap_on_grow_failure(traps).build(), calls: 0, ops, depth: 0 })
     };
-    let (fuel, has_epochs, asks) = (world.fuel, world.has_epochs, random.chance(30));
+    let (fuel, has_epochs, asks) = (setup.fuel, setup.has_epochs, random.chance(30));
     let is_named = random.chance(50);
     let prepare = move |store: &mut Store<Host>| {
         if is_named {
@@ -196,17 +197,17 @@ enum Ended {
     Panicked,
 }
 
-/// Calls an export, while somebody sees to it that it ends.
-fn call(world: &World, session: &mut Session<'_, Host>, name: &str, x: i64) -> Ended {
-    let ends_by_itself = name != "spins" || world.fuel.is_some();
+/// Calls an export, and ensures that the call ends.
+fn call(setup: &Setup, session: &mut Session<'_, Host>, name: &str, x: i64) -> Ended {
+    let ends_by_itself = name != "spins" || setup.fuel.is_some();
     let handle = session.store().kill_handle();
     let is_over = AtomicBool::new(false);
     let run = std::thread::scope(|scope| {
         if !ends_by_itself {
             scope.spawn(|| {
                 while !is_over.load(SeqCst) {
-                    if world.has_epochs && x % 2 == 0 {
-                        world.engine.increment_epoch();
+                    if setup.has_epochs && x % 2 == 0 {
+                        setup.engine.increment_epoch();
                     } else {
                         handle.kill("enough").unwrap();
                     }
@@ -237,7 +238,7 @@ fn ended(result: Result<i64, Error>) -> Ended {
     }
 }
 
-/// All that can be told of a sandbox without changing much.
+/// Everything that can be observed of a sandbox without changing it much.
 #[derive(PartialEq, Eq, Debug)]
 struct Seen {
     memories: Vec<(i64, Vec<u8>)>,
@@ -248,7 +249,7 @@ struct Seen {
     about: About,
 }
 
-/// What a host is told of a sandbox beside what is in it.
+/// What the host can observe of a sandbox apart from its contents.
 #[derive(PartialEq, Eq, Debug)]
 struct About {
     collector: Counts,
@@ -260,7 +261,7 @@ struct About {
     exports: Vec<String>,
 }
 
-/// What a collector counts, but for times.
+/// The counters of a collector, without times.
 #[derive(PartialEq, Eq, Debug)]
 struct Counts([u64; 6]);
 
@@ -285,12 +286,12 @@ fn about(session: &mut Session<'_, Host>) -> About {
     }
 }
 
-fn see(world: &World, session: &mut Session<'_, Host>, generated: &Generated) -> Seen {
-    let fuel = world.fuel.map(|_| session.store().get_fuel().unwrap());
+fn see(setup: &Setup, session: &mut Session<'_, Host>, generated: &Generated) -> Seen {
+    let fuel = setup.fuel.map(|_| session.store().get_fuel().unwrap());
     let about = about(session);
     let calls = session.store().data().calls;
     let plenty = |session: &mut Session<'_, Host>| {
-        if world.fuel.is_some() {
+        if setup.fuel.is_some() {
             session.store().set_fuel(u64::MAX).unwrap();
         }
     };
@@ -310,24 +311,24 @@ fn see(world: &World, session: &mut Session<'_, Host>, generated: &Generated) ->
     });
     let tables = tables.collect();
     let mut globals: Vec<_> =
-        (0..generated.globals).map(|i| call(world, session, &format!("see_g{i}"), 0)).collect();
-    globals.extend(["see_kept", "see_deep", "see_host"].map(|name| call(world, session, name, 0)));
-    if world.fuel.is_some() {
+        (0..generated.globals).map(|i| call(setup, session, &format!("see_g{i}"), 0)).collect();
+    globals.extend(["see_kept", "see_deep", "see_host"].map(|name| call(setup, session, name, 0)));
+    if setup.fuel.is_some() {
         session.store().set_fuel(fuel.unwrap()).unwrap();
     }
     Seen { memories, tables, globals, calls, fuel, about }
 }
 
-/// What a sandbox sees at first, how some calls end, and what it sees then.
+/// Returns what a sandbox reports at first, how some calls end, and what it reports then.
 fn tell(
-    world: &World,
+    setup: &Setup,
     sandbox: &mut Sandbox<Host>,
     generated: &Generated,
     seed: u64,
 ) -> (Seen, Vec<(String, Ended)>, Seen) {
     let mut random = Random(seed);
     let mut session = sandbox.session().unwrap();
-    let first = see(world, &mut session, generated);
+    let first = see(setup, &mut session, generated);
     let mut calls = Vec::new();
     let mut names: Vec<String> = Vec::new();
     for _ in 0..2 + random.below(6) {
@@ -336,17 +337,17 @@ fn tell(
     names.extend(generated.probes.iter().cloned());
     names.push(random.pick(&generated.ends).into());
     for name in names {
-        let ended = call(world, &mut session, &name, random.next() as i64 >> random.below(64));
+        let ended = call(setup, &mut session, &name, random.next() as i64 >> random.below(64));
         calls.push((name, ended));
     }
-    (first, calls, see_last(world, &mut session, generated))
+    (first, calls, see_last(setup, &mut session, generated))
 }
 
-/// As [`see`], where the guest may have been killed, or the epoch be over.
-fn see_last(world: &World, session: &mut Session<'_, Host>, generated: &Generated) -> Seen {
+/// As [`see`], for a guest that may have been killed, or whose epoch may be over.
+fn see_last(setup: &Setup, session: &mut Session<'_, Host>, generated: &Generated) -> Seen {
     if session.store().killed().is_none() {
         session.store().set_epoch_deadline(1 << 40);
-        return see(world, session, generated);
+        return see(setup, session, generated);
     }
     let memories = (0..generated.memories).map(|i| {
         let memory = session.instance().get_memory(session.store(), &format!("m{i}")).unwrap();
@@ -363,8 +364,8 @@ fn see_last(world: &World, session: &mut Session<'_, Host>, generated: &Generate
     }
 }
 
-/// What an embedder does to the store of a session.
-fn meddle(world: &World, session: &mut Session<'_, Host>, random: &mut Random) {
+/// Modifies the store of a session, as an embedder could.
+fn meddle(setup: &Setup, session: &mut Session<'_, Host>, random: &mut Random) {
     let store = session.store();
     match random.below(11) {
         10 => store.set_label("another's"),
@@ -375,12 +376,12 @@ fn meddle(world: &World, session: &mut Session<'_, Host>, random: &mut Random) {
         4 => {
             let wat = r#"(module (memory (export "m") 3) (global (export "g") (mut i32) (i32.const 5)) (table 9 funcref)
                 (func (export "f") (drop (memory.grow (i32.const 1)))) (start 0))"#;
-            drop(Instance::new(store, &Module::new(&world.engine, wat).unwrap(), &[]));
+            drop(Instance::new(store, &Module::new(&setup.engine, wat).unwrap(), &[]));
         }
         5 => store.data_mut().limits = StoreLimitsBuilder::new().memory_size(1).table_elements(1).build(),
         6 => store.limiter(|_| panic!("it is another's limiter")),
-        7 if world.fuel.is_some() => store.set_fuel(random.below(1000)).unwrap(),
-        8 if world.has_epochs => {
+        7 if setup.fuel.is_some() => store.set_fuel(random.below(1000)).unwrap(),
+        8 if setup.has_epochs => {
             store.epoch_deadline_trap();
             store.set_epoch_deadline(random.below(5));
         }
@@ -389,47 +390,47 @@ fn meddle(world: &World, session: &mut Session<'_, Host>, random: &mut Random) {
     }
 }
 
-/// Changes what there is, and ends.
+/// Changes the state, and ends the session.
 fn make_a_mess(
-    world: &World,
+    setup: &Setup,
     sandbox: &mut Sandbox<Host>,
     generated: &Generated,
     random: &mut Random,
-    story: &mut Vec<String>,
+    events: &mut Vec<String>,
 ) -> Option<Inspector> {
     let mut session = sandbox.session().unwrap();
     let inspector = session.store().inspector();
     for _ in 0..random.below(7) {
         let op = format!("op{}", random.below(generated.ops as u64));
-        let ended = call(world, &mut session, &op, random.next() as i64 >> random.below(64));
-        story.push(format!("{op}: {ended:?}"));
+        let ended = call(setup, &mut session, &op, random.next() as i64 >> random.below(64));
+        events.push(format!("{op}: {ended:?}"));
     }
     let end = random.pick(&generated.ends);
     let x = random.next() as i64;
     match random.below(20) {
-        // A panic, through the session.
+        // A panic that unwinds through the session.
         0 if end != "spins" => {
             let ended = catch_unwind(AssertUnwindSafe(move || drop(session.call::<i64, i64>(end, x))));
-            story.push(format!("{end}, unwinding: {}", ended.is_err()));
+            events.push(format!("{end}, unwinding: {}", ended.is_err()));
         }
         1 => {
-            story.push("forgotten".into());
+            events.push("forgotten".into());
             std::mem::forget(session);
             return None;
         }
         2..=4 => {
-            meddle(world, &mut session, random);
-            story.push("meddled".into());
+            meddle(setup, &mut session, random);
+            events.push("meddled".into());
         }
         _ => {
-            let ended = call(world, &mut session, end, x);
-            story.push(format!("{end}: {ended:?}"));
+            let ended = call(setup, &mut session, end, x);
+            events.push(format!("{end}: {ended:?}"));
         }
     }
     Some(inspector)
 }
 
-/// Whoever looked at a session sees nothing of those that came later, one of which is going on.
+/// Inspectors of earlier sessions see nothing of later ones, one of which is running.
 fn are_over(inspectors: &[Inspector], sandbox: &mut Sandbox<Host>) {
     let mut session = sandbox.session().unwrap();
     session.store().set_label("of the session that goes on");
@@ -442,69 +443,69 @@ fn are_over(inspectors: &[Inspector], sandbox: &mut Sandbox<Host>) {
     }
 }
 
-/// Calls the same function so often that the sandbox's memories settle.
+/// Calls the same function often enough for the sandbox's memories to be write-protected.
 fn do_the_same(
-    world: &World,
+    setup: &Setup,
     sandbox: &mut Sandbox<Host>,
     generated: &Generated,
     random: &mut Random,
-    story: &mut Vec<String>,
+    events: &mut Vec<String>,
 ) {
     let op = format!("op{}", random.below(generated.ops as u64));
     let x = random.next() as i64 >> random.below(64);
     for _ in 0..20 {
-        call(world, &mut sandbox.session().unwrap(), &op, x);
+        call(setup, &mut sandbox.session().unwrap(), &op, x);
     }
-    story.push(format!("{op} twenty times"));
+    events.push(format!("{op} twenty times"));
 }
 
-/// A story of one seed, and whether there is one; what differs, if anything.
-fn story(worlds: &[World], seed: u64) -> Result<bool, String> {
+/// Runs the scenario of one seed. Returns whether the module can be used, or a description of a difference.
+fn run_scenario(setups: &[Setup], seed: u64) -> Result<bool, String> {
     let random = &mut Random(seed);
     let generated = generate(random.next());
     if let Some(file) = std::env::var_os("BELLJAR_LAW_WAT") {
         std::fs::write(file, &generated.wat).unwrap();
     }
-    // The last one takes long.
-    let world = &worlds[random.pick(&[0, 0, 1, 1, 2, 2, 2, 3])];
-    let template = template(world, &generated, random);
+    // The last one is slow.
+    let setup = &setups[random.pick(&[0, 0, 1, 1, 2, 2, 2, 3])];
+    let template = template(setup, &generated, random);
     let built = template.build();
     let Ok(mut sandbox) = built else {
-        // Fresh ones fail alike, and nothing is left of them.
+        // Fresh sandboxes fail in the same way, and leave nothing behind.
         return if template.build().is_err() {
             Ok(false)
         } else {
             Err("one could be built, one could not".into())
         };
     };
-    let mut story = Vec::new();
+    let mut events = Vec::new();
     let mut inspectors = Vec::new();
     for round in 0..3 {
         if random.chance(20) {
-            do_the_same(world, &mut sandbox, &generated, random, &mut story);
+            do_the_same(setup, &mut sandbox, &generated, random, &mut events);
         }
         for _ in 0..1 + random.below(3) {
-            inspectors.extend(make_a_mess(world, &mut sandbox, &generated, random, &mut story));
+            inspectors.extend(make_a_mess(setup, &mut sandbox, &generated, random, &mut events));
         }
         are_over(&inspectors, &mut sandbox);
-        // Time passes.
+        // Lets time pass.
         for _ in 0..random.below(3) {
-            world.engine.increment_epoch();
+            setup.engine.increment_epoch();
         }
         let later = random.next();
-        let old = tell(world, &mut sandbox, &generated, later);
-        let new = tell(world, &mut template.build().unwrap(), &generated, later);
+        let old = tell(setup, &mut sandbox, &generated, later);
+        let new = tell(setup, &mut template.build().unwrap(), &generated, later);
         if old != new {
             let difference = difference(&old.0, &new.0)
                 .or_else(|| (old.1 != new.1).then(|| format!("then: {:?} instead of {:?}", old.1, new.1)))
                 .or_else(|| {
                     difference(&old.2, &new.2).map(|what| format!("at the end: {what}, after {:?}", old.1))
                 });
-            return Err(format!("{}, round {round}, after {story:#?}", difference.unwrap()));
+            return Err(format!("{}, round {round}, after {events:#?}", difference.unwrap()));
         }
-        let problems = world.engine.problems();
+        let problems = setup.engine.problems();
         if problems.iter().any(|problem| problem.contains("discarded")) {
-            return Err(format!("{problems:?}, round {round}, after {story:#?}"));
+            return Err(format!("{problems:?}, round {round}, after {events:#?}"));
         }
     }
     Ok(true)
@@ -525,11 +526,11 @@ fn difference(old: &Seen, new: &Seen) -> Option<String> {
     (old != new).then(|| format!("{} instead of {}", rest(old), rest(new)))
 }
 
-fn tell_stories(seeds: impl Iterator<Item = u64>, time: Duration) {
-    let (worlds, end) = (worlds(), Instant::now() + time);
+fn run_scenarios(seeds: impl Iterator<Item = u64>, time: Duration) {
+    let (setups, end) = (setups(), Instant::now() + time);
     let mut told = 0;
     for seed in seeds {
-        let result = catch_unwind(AssertUnwindSafe(|| story(&worlds, seed)));
+        let result = catch_unwind(AssertUnwindSafe(|| run_scenario(&setups, seed)));
         match result {
             Ok(Ok(is_one)) => told += u32::from(is_one),
             Ok(Err(difference)) => panic!("BELLJAR_LAW_SEED={seed}, after {told} others: {difference}"),
@@ -549,11 +550,11 @@ fn tell_stories(seeds: impl Iterator<Item = u64>, time: Duration) {
 /// Two halves, for two threads.
 fn run(half: u64) {
     if let Some(seed) = std::env::var("BELLJAR_LAW_SEED").ok().and_then(|seed| seed.parse().ok()) {
-        return tell_stories(std::iter::repeat_n(seed, 20), Duration::MAX / 4);
+        return run_scenarios(std::iter::repeat_n(seed, 20), Duration::MAX / 4);
     }
     let is_long = std::env::var_os("BELLJAR_LONG_TESTS").is_some();
     let count = if is_long { 20_000 } else { 2000 };
-    tell_stories((0..count).map(|i| 2 * i + half), Duration::from_secs(if is_long { 1200 } else { 40 }));
+    run_scenarios((0..count).map(|i| 2 * i + half), Duration::from_secs(if is_long { 1200 } else { 40 }));
 }
 
 #[test]

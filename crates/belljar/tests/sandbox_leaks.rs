@@ -1,7 +1,7 @@
-//! Calls of sandboxes that fail in all ways leave nothing: no memory, descriptors, mappings or threads of this process. A million
-//! of them with `BELLJAR_LONG_TESTS=1`.
+//! Calls of sandboxes that fail in all ways leak nothing: no memory, descriptors, mappings or threads of this process.
+//! With `BELLJAR_LONG_TESTS=1`, a million of them.
 //!
-//! Each part has a process of its own, so that nobody else's memory is counted.
+//! Each part runs in its own process, so that no other memory is counted.
 
 use belljar::{
     Caller, Config, Engine, Error, ExternRef, Func, Instance, Linker, Module, Rooted, Sandbox,
@@ -75,7 +75,7 @@ fn template(engine: &Engine) -> SandboxTemplate<Host> {
         .init("init")
 }
 
-/// What a process has.
+/// The resources of a process.
 #[derive(Clone, Copy, Debug)]
 struct Resources {
     resident: usize,
@@ -96,8 +96,8 @@ impl Resources {
         }
     }
 
-    /// As [`Resources::now`], once there are no more threads than this. Threads that saw to kills or sent them come and go; where they do
-    /// not go, what there is.
+    /// As [`Resources::now`], once there are at most this many threads. Threads that supervised or sent kills end by
+    /// themselves. If they do not, returns the current resources.
     fn at_rest(threads: usize) -> Self {
         for _ in 0..1000 {
             let now = Self::now();
@@ -109,7 +109,7 @@ impl Resources {
         Self::now()
     }
 
-    /// As much as before. Allocators keep some of what is given back.
+    /// Asserts that usage is as before. Allocators keep some of the freed memory.
     #[track_caller]
     fn assert_as_before(self, before: Self) {
         assert!(self.resident <= before.resident + (6 << 20), "{self:?} instead of {before:?}");
@@ -122,7 +122,7 @@ impl Resources {
 const ENDS: &[&str] =
     &["mess", "trap", "oob", "divide", "throw", "host_error", "host_panic", "host_kill", "fill"];
 
-/// Ends that take long; one call in a few hundred.
+/// Ends that take long; used in one of a few hundred calls.
 const SLOW_ENDS: &[&str] = &["deep", "heap", "grow_all", "fill_much"];
 
 fn fail(sandbox: &mut Sandbox<Host>, added: &Module, round: usize) {
@@ -133,7 +133,7 @@ fn fail(sandbox: &mut Sandbox<Host>, added: &Module, round: usize) {
     let ended = catch_unwind(AssertUnwindSafe(|| {
         let mut session = sandbox.session()?;
         if round % 10 == 3 {
-            // More of all that a store has.
+            // Adds entities of all kinds to the store.
             let own = Func::wrap(session.store(), || 5);
             Instance::new(session.store(), added, &[own.into()])?;
             ExternRef::new(session.store(), [7_u8; 1000])?.to_owned_rooted(session.store())?;
@@ -183,7 +183,7 @@ fn calls_that_fail_leave_nothing() {
                     run(&mut sandbox, calls);
                 });
             }
-            // The harness's two threads, and those that have a sandbox.
+            // The two threads of the test harness, and those that use a sandbox.
             let look = || {
                 barrier.wait();
                 let resources = Resources::at_rest(4);
@@ -208,7 +208,7 @@ fn sandboxes_that_are_dropped_leave_nothing() {
                     let mut sandbox = template.build().unwrap();
                     let _ = sandbox.call::<(), ()>(ENDS[round % 6], ());
                     let mut session = sandbox.session().unwrap();
-                    // Dropped as it is.
+                    // Dropped while its state is changed.
                     session.call::<(), ()>("mess", ()).unwrap();
                 }
             };
@@ -223,7 +223,7 @@ fn sandboxes_that_are_dropped_leave_nothing() {
     });
 }
 
-/// What a sandbox begins with is a file in memory of its own.
+/// The initial state of a sandbox is in its own memory file.
 #[test]
 fn many_sandboxes_at_once_keep_nothing_once_they_are_gone() {
     in_child("many_sandboxes_at_once_keep_nothing_once_they_are_gone", || {

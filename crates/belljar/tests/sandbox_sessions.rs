@@ -1,4 +1,4 @@
-//! What the host does in a session of a sandbox, and how a session may end otherwise than by a call: nothing of it is left.
+//! What the host does in a session of a sandbox, and sessions that end without a call: nothing of it is left.
 
 use belljar::*;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
@@ -140,7 +140,7 @@ fn who_decides_about_growth_and_epochs_is_again_who_did() {
         assert!(session.call::<(), i32>("spin", ()).is_err());
         drop(session);
         assert_eq!(sandbox.call::<(), i32>("grow", ()).unwrap(), 1);
-        // A callback that panicked is asked again the next time.
+        // A callback that panicked is called again the next time.
         let before = notes.load(SeqCst);
         let mut session = sandbox.session().unwrap();
         session.store().data_mut().notes = 77;
@@ -153,7 +153,7 @@ fn who_decides_about_growth_and_epochs_is_again_who_did() {
     }
 }
 
-/// A value of the host's that panics when it is dropped.
+/// A host value that panics when it is dropped.
 struct Panics;
 
 impl Drop for Panics {
@@ -196,7 +196,7 @@ fn a_destructor_that_panics_leaves_nothing_either() {
     }
 }
 
-/// Also where the session ends in a panic, and where the state's destructor panics in each of its lives.
+/// Also if the session ends in a panic, and if the state's destructor panics each time.
 #[test]
 fn every_discarded_sandbox_is_told() {
     struct Host(bool);
@@ -280,7 +280,7 @@ fn types_of_one_session_are_not_taken_for_those_of_the_next() {
         (func (export "get") (result i32) (struct.get $own 0 (ref.cast (ref $own) (global.get $o)))))"#;
     let pre = Linker::new(&engine).instantiate_pre(&Module::new(&engine, wat).unwrap()).unwrap();
     let mut sandbox = SandboxTemplate::new(pre, || Ok(())).init("init").build().unwrap();
-    // The same number means a small struct without references, a larger one with, an array, and so on.
+    // The same number identifies a small struct without references, a larger one with references, an array, and so on.
     let types = [
         ("(struct (field (mut i32)))", "(struct.new $t (i32.const 7))", "(struct.get $t 0 (local.get $o))"),
         (
@@ -380,7 +380,7 @@ fn worlds_whose_preparation_differs_share_no_beginning() {
     let mut linker = Linker::<Option<Func>>::new(&engine);
     linker.func_wrap("host", "take", |caller: Caller<'_, Option<Func>>| *caller.data()).unwrap();
     let pre = linker.instantiate_pre(&Module::new(&engine, wat).unwrap()).unwrap();
-    // As many things in each world, of other types and in another order.
+    // The same number of entities in each instance, of other types and in another order.
     let nth = AtomicU32::new(0);
     let template = SandboxTemplate::new(pre, || Ok(None)).init("init").prepare(move |store| {
         let nth = nth.fetch_add(1, SeqCst);
@@ -400,7 +400,7 @@ fn worlds_whose_preparation_differs_share_no_beginning() {
     });
     let mut sandboxes: Vec<_> = (0..8).map(|_| template.build().unwrap()).collect();
     let mut sessions: Vec<_> = sandboxes.iter_mut().map(|sandbox| sandbox.session().unwrap()).collect();
-    // Each calls the function of a world of its own kind, and none anything else.
+    // Each calls the function of an instance of its own kind.
     let mut seen: Vec<i32> = sessions.iter_mut().map(|s| s.call::<(), i32>("call", ()).unwrap()).collect();
     seen.dedup();
     assert_eq!(seen.len(), 8);
@@ -431,7 +431,7 @@ fn whoever_waits_for_a_world_that_cannot_be_made_holds_nobody() {
         fails.store(1, SeqCst);
         drop(taken);
         for told in waiting.map(|thread| thread.join().unwrap()) {
-            assert!(told.contains("the host's state could not be made"), "{told}");
+            assert!(told.contains("could not create the host's state"), "{told}");
         }
     });
     fails.store(0, SeqCst);

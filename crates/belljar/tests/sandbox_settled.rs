@@ -1,4 +1,4 @@
-//! Guests that write to the same pages call after call, and then elsewhere: by every way there is to write to a memory.
+//! Guests that write to the same pages in each call, and then elsewhere: by every way to write to a memory.
 
 use belljar::{
     Caller, Config, Engine, GuestAlloc, Linker, Memory, Module, Result, Sandbox, SandboxTemplate, Session,
@@ -6,7 +6,7 @@ use belljar::{
 };
 use std::io::Read;
 
-/// The same pages each time, and others in as many ways as guests have.
+/// Writes to the same pages each time, and to others in all ways that guests have.
 const WAT: &str = r#"(module
     (import "host" "fill" (func $fill (param i32 i32)))
     (memory (export "memory") 16 40)
@@ -43,18 +43,18 @@ const WAT: &str = r#"(module
     (func (export "store, trap") (param i32) (result i32)
         (i32.store (local.get 0) (i32.const 1)) (i32.store (i32.const -4) (i32.const 1)) (i32.const 2)))"#;
 
-/// Offsets that are not among the usual pages: zeros, the image, both, and the last page.
+/// Offsets outside the usual pages: zeros, the image, both, and the last page.
 const ELSEWHERE: [i32; 5] = [8192, 300_000, 299_998, 131_068, 800_000];
 
-/// Calls until a memory has settled, and more.
+/// More calls than a memory needs to be write-protected.
 const USUAL: usize = 24;
 
-/// In an engine of its own: memories that were disturbed once are given to others with more patience.
+/// In an engine of its own: a memory whose protection was disturbed waits longer the next time, also if it is reused.
 fn template() -> Result<SandboxTemplate<()>> {
     let engine = Engine::new(Config::new().wasm_threads(true))?;
     let module = Module::new(&engine, WAT)?;
     let mut linker = Linker::new(&engine);
-    // The kernel writes to what `data_mut` gives.
+    // The kernel writes to the bytes of `data_mut`.
     linker.func_wrap("host", "fill", |mut caller: Caller<'_, ()>, at: i32, length: i32| -> Result<()> {
         let memory = caller.get_export("memory").and_then(|it| it.into_memory()).unwrap();
         read_ones(&mut memory.data_mut(&mut caller)[at as usize..][..length as usize])
@@ -62,7 +62,7 @@ fn template() -> Result<SandboxTemplate<()>> {
     Ok(SandboxTemplate::new(linker.instantiate_pre(&module)?, || Ok(())).verify(true))
 }
 
-/// Has the kernel fill a buffer.
+/// Makes the kernel fill a buffer.
 fn read_ones(mut to: &mut [u8]) -> Result<()> {
     let (mut from, mut ones) = std::io::pipe()?;
     while !to.is_empty() {
@@ -79,7 +79,7 @@ fn usual(sandbox: &mut Sandbox<()>) {
     }
 }
 
-/// All bytes of the memory of a sandbox that nobody is in.
+/// Returns all bytes of the memory of an idle sandbox.
 fn bytes(sandbox: &mut Sandbox<()>) -> Vec<u8> {
     let mut session = sandbox.session().unwrap();
     let memory = memory(&mut session);
@@ -190,7 +190,7 @@ fn many_threads_settle_and_are_disturbed() {
     assert_eq!(pool.statistics().discarded, 0);
 }
 
-/// Tables of several pages, in an instance and beside it.
+/// Tables of several pages, in an instance's region and beside it.
 const TABLES: &str = r#"(module
     (table $t (export "t") 9000 20000 funcref) (table $u 5000 9000 funcref)
     (global $g (export "g") (mut i32) (i32.const 5))
@@ -226,7 +226,7 @@ fn tables_settle_and_are_disturbed() {
     let mut sandbox = SandboxTemplate::new(pre, || Ok(())).verify(true).build().unwrap();
     let count = |sandbox: &mut Sandbox<()>| sandbox.call::<(), i32>("count", ()).unwrap();
     assert_eq!(count(&mut sandbox), 1);
-    // Each time it takes more until they settle again, as every page is new to them.
+    // Each time it takes longer until they are write-protected again, because every page is new to them.
     let mut calls = USUAL;
     for (way, at, expected) in
         [("set", 3000, 3), ("fill", 5000, 501), ("copy", 2000, 2), ("grow", 6500, 9002), ("set", 7000, 3)]
@@ -247,7 +247,7 @@ fn tables_settle_and_are_disturbed() {
     }
 }
 
-/// Guests that write to much: with contents at both ends and in the middle, from the beginning or after growth.
+/// Guests that write to many pages: with contents at both ends and in the middle, from the start or after growth.
 #[test]
 fn whatever_much_is_written_is_wiped() {
     let wat = r#"(module (memory (export "memory") 512 1024)
@@ -278,7 +278,7 @@ fn whatever_much_is_written_is_wiped() {
         ("grow", (200, 44_000_000)),
         ("scatter", (131_072, 4 << 20)),
     ];
-    // Each again and again, then all in turn; and in a world that learns of the others'.
+    // Each repeatedly, then all in turn; and in an instance that learns from the others.
     let many = acts.into_iter().flat_map(|act| std::iter::repeat_n(act, 6)).chain(acts).chain(acts);
     for (act, arguments) in many {
         sandbox.call::<(i32, i32), i32>(act, arguments).unwrap();

@@ -1,4 +1,5 @@
-//! What was found out about a session of a sandbox, or set to watch it, ends with it, and says and does nothing of the next.
+//! Inspectors, watchdogs and other observers of a sandbox session end with it, and neither report nor affect the next
+//! one.
 
 use belljar::{
     Caller, Engine, Error, GuestState, Inspector, Killed, Limits, Linker, Module, Sandbox, SandboxTemplate,
@@ -19,10 +20,10 @@ const WAT: &str = r#"(module $guest
     (func (export "waits") (call $wait))
     (func (export "looks") (call $look)))"#;
 
-/// What a session's host has.
+/// The host's state of a session.
 #[derive(Default)]
 struct Host {
-    /// What was seen of the session in the host function `look`.
+    /// The stack that was captured in the host function `look`.
     seen: Option<Stack>,
     looks: Option<Inspector>,
 }
@@ -44,13 +45,13 @@ fn template(engine: &Engine) -> SandboxTemplate<Host> {
 
 fn is_over(inspector: &Inspector) {
     let error = inspector.capture(LONG).unwrap_err();
-    assert_eq!(format!("{error:#}"), "could not look at the guest: that session is over");
+    assert_eq!(format!("{error:#}"), "could not inspect the guest: that session is over");
     assert!(inspector.is_over());
     let told = (inspector.label(), inspector.memory_size(), inspector.age());
     assert_eq!(told, (None, 0, Duration::ZERO));
 }
 
-/// Does something while another thread runs a guest that spins, which is killed afterwards.
+/// Runs `act` while another thread runs a guest that spins, which is killed afterwards.
 fn while_spinning<R>(session: &mut Session<'_, Host>, act: impl FnOnce(&Inspector) -> R) -> R {
     let (inspector, kill) = (session.store().inspector(), session.kill_handle());
     std::thread::scope(|scope| {
@@ -78,7 +79,7 @@ fn an_inspector_ends_with_its_session() {
             let stack = inspector.capture(LONG).unwrap();
             assert_eq!((stack.state(), stack.store_id()), (GuestState::InGuest, now.store_id()));
             old.iter().for_each(is_over);
-            // What asks the engine sees this session, and only this one.
+            // Queries of the engine see this session, and no other.
             let all = engine.inspectors();
             assert_eq!(all.iter().map(Inspector::store_id).collect::<Vec<_>>(), [now.store_id()]);
             assert_eq!(engine.stacks(LONG).len(), 1);
@@ -104,7 +105,7 @@ fn an_inspector_of_a_store_that_is_gone_says_so() {
     drop(store);
     assert!(inspector.is_over());
     let error = format!("{:#}", inspector.capture(LONG).unwrap_err());
-    assert_eq!(error, "could not look at the guest: the store is gone");
+    assert_eq!(error, "could not inspect the guest: the store is gone");
 }
 
 #[test]
@@ -130,7 +131,7 @@ fn a_label_lasts_as_long_as_its_session() {
         assert_eq!(label(&mut first), "prepared");
         assert_eq!(label(&mut second), "prepared");
     }
-    // Two at once, so that there are two stores; what one store is called is not what another is that began where it did.
+    // Two at once, so that there are two stores; stores that adopted the same checkpoint have different labels.
     let numbers = std::sync::atomic::AtomicU32::new(0);
     let numbered = template(&engine).prepare(move |store| {
         store.set_label(&format!("number {}", numbers.fetch_add(1, std::sync::atomic::Ordering::SeqCst)));
@@ -172,19 +173,19 @@ fn a_watchdog_ends_with_its_session() {
         while_spinning(&mut session, |_| {
             let error = loop {
                 match told.recv_timeout(LONG).unwrap() {
-                    // The time was over before the session was, on a slow machine.
+                    // On a slow machine, the time was over before the session was.
                     Ok(id) => assert_eq!(id, of_first),
                     Err(error) => break error,
                 }
             };
-            assert_eq!(error, "could not look at the guest: that session is over");
-            // Once: it has nothing to wait for.
+            assert_eq!(error, "could not inspect the guest: that session is over");
+            // Only once: there is nothing more to wait for.
             assert_eq!(told.recv_timeout(LONG), Err(mpsc::RecvTimeoutError::Disconnected));
         });
     }
 }
 
-/// How long a call of the host has been going on is noted for whoever has asked, and for nobody after.
+/// The duration of a host call is recorded for sessions with an inspector, and not for later ones.
 #[test]
 fn what_is_noted_for_an_inspector_ends_with_its_session() {
     let mut sandbox = template(&Engine::default()).build().unwrap();
@@ -198,7 +199,7 @@ fn what_is_noted_for_an_inspector_ends_with_its_session() {
     session.call::<(), ()>("waits", ()).unwrap();
     let inspector = session.store().inspector();
     assert_eq!(inspector.capture(LONG).unwrap().in_host_for(), None);
-    // Nothing is left of where the session before ran.
+    // Nothing is left of where the previous session ran.
     drop(session);
     let mut session = sandbox.session().unwrap();
     assert_eq!(session.store().inspector().capture(LONG).unwrap().thread_id(), None);
@@ -212,13 +213,13 @@ fn what_is_noted_for_an_inspector_ends_with_its_session() {
     assert!(session.store().inspector().age() > age);
 }
 
-/// An error with all that led to it, but for the host's own stack.
+/// Returns an error with all its causes, but without the host's own stack.
 fn debug(error: &Error) -> String {
     let debug = format!("{error:?}");
     debug.split("Stack backtrace:").next().unwrap_or_default().to_string()
 }
 
-/// What a run that a limit ended says of itself is what happened.
+/// The error of a run that a limit ended names that limit.
 #[test]
 fn a_run_that_a_limit_ended_says_which() {
     let time = Duration::from_millis(20);
@@ -256,7 +257,7 @@ fn a_run_that_a_limit_ended_says_which() {
     );
 }
 
-/// One that an epoch ended says that.
+/// The error of a run that an epoch ended says so.
 #[test]
 fn a_run_that_an_epoch_ended_says_so() {
     for asks in [None, Some(belljar::UpdateDeadline::Interrupt)] {

@@ -1,5 +1,5 @@
-//! With little address space, as under `ulimit -v`: memories are not reserved, and everything still works. Each
-//! case runs in a process of its own.
+//! Scarce address space, as under `ulimit -v`: memories are not reserved, and everything still works. Each case runs in
+//! its own process.
 
 use belljar::{ArtifactOptions, Config, Engine, Instance, Module, Result, Store, Trap, Trust, UserKey};
 use rustix::process::{Resource, Rlimit, setrlimit};
@@ -62,19 +62,19 @@ fn a_module_compiled_before_the_limit() -> Result<()> {
     })
 }
 
-/// The code is compiled anew from the wasm in the artifact, which is read only then.
+/// The code is compiled again from the wasm in the artifact, which is read only then.
 #[test]
 fn an_artifact_whose_wasm_is_damaged() -> Result<()> {
     in_child("an_artifact_whose_wasm_is_damaged", || {
         let trust = Trust { user: Some(UserKey::from_bytes([2; 32])), ..Trust::default() };
         let engine = Engine::new(Config::new().trust(trust))?;
-        // So much that the code lies in blocks of its own.
+        // Large enough for the code to lie in blocks of its own.
         let filling = |place: &str| format!("(@custom \"x\" ({place} code) \"{}\")", "x".repeat(1 << 20));
         let guest = GUEST.replace("(module", &format!("(module {}{}", filling("before"), filling("after")));
         let options = ArtifactOptions::new().embed_source(true);
         let right = Module::new(&engine, wat::parse_str(guest)?)?.serialize_with(options)?;
         let mut damaged = right.clone();
-        // `i32.const 600000`, of the wasm: it would be valid code.
+        // `i32.const 600000` of the wasm: the damaged bytes would be valid code.
         let at = right.windows(4).rposition(|bytes| bytes == [0x41, 0xc0, 0xcf, 0x24]).expect("the wasm");
         damaged[at + 1] ^= 1;
         let file = |bytes: &[u8]| -> Result<_> {
@@ -87,7 +87,7 @@ fn an_artifact_whose_wasm_is_damaged() -> Result<()> {
         let damaged = Module::deserialize_file(&engine, &damaged);
         limit();
         use_guest(&engine, &right)?;
-        // Without a lease it is refused at once.
+        // Without a lease it is refused immediately.
         let error = damaged.and_then(|damaged| use_guest(&engine, &damaged)).unwrap_err();
         assert!(format!("{error:#}").contains("is damaged"), "{error:#}");
         Ok(())

@@ -1,4 +1,4 @@
-//! Threads and stacks that are scarce: slower ways and sentences, never a panic or a wrong trap.
+//! Scarce threads and stacks: slower paths and clear errors, never a panic or a wrong trap.
 
 use belljar::{Config, Engine, Instance, Killed, Limits, Module, Store, Trap};
 
@@ -30,7 +30,7 @@ fn a_stack_limit_larger_than_the_address_space_is_what_the_thread_has() {
 
 #[test]
 fn a_thread_with_little_stack_is_named_as_the_reason() {
-    // Enough to compile and call, and nothing beside what is kept for the host.
+    // Enough to compile and to call, but no more than is reserved for the host.
     let engine = Engine::default();
     let module = Module::new(&engine, RECURSE).unwrap();
     let error = on_stack(120 << 10, move || {
@@ -41,18 +41,18 @@ fn a_thread_with_little_stack_is_named_as_the_reason() {
     });
     assert_eq!(error.downcast_ref::<Trap>(), Some(&Trap::StackOverflow));
     assert!(format!("{error:#}").contains("call guests on a thread with more"), "{error:#}");
-    // A guest that has enough and uses it up is told of itself alone.
+    // If the thread has enough stack, the error names only the guest.
     let error = call(&Config::new(), i32::MAX).unwrap_err();
     assert!(!format!("{error:#}").contains("call guests on a thread with more"), "{error:#}");
 }
 
-/// Runs this test's binary again as a user who may have no more threads, if there is a way to become one.
+/// Runs this test's binary again as a user who may not have more threads, if it can switch to one.
 fn as_a_user_without_threads(test: &str) -> Option<std::process::Output> {
     use std::os::unix::process::CommandExt;
     if std::env::var_os("BELLJAR_NO_THREADS").is_some() || !rustix::process::geteuid().is_root() {
         return None;
     }
-    // A user who runs nothing else here; the limit is of a user, and root has none.
+    // A user who runs nothing else here; the limit applies to users other than root.
     let user = 64_123;
     let folder = tempfile::tempdir().unwrap();
     let program = folder.path().join("test");
@@ -76,7 +76,7 @@ fn without_threads_things_are_slower_or_refused() {
         assert!(text.contains("all was done"), "{text}");
         return;
     }
-    // The test's own thread and the main one are all that there may be.
+    // Only the test's own thread and the main thread are allowed.
     assert!(std::thread::Builder::new().spawn(|| ()).is_err(), "threads can be had here");
     let engine = Engine::default();
     let functions: String = (0..500).map(|i| format!("(func (result i32) (i32.const {i}))")).collect();
@@ -87,7 +87,7 @@ fn without_threads_things_are_slower_or_refused() {
         instance.get_typed_func::<(), i32>(&mut store, "f").unwrap().call(&mut store, ()).unwrap(),
         499
     );
-    // A limit that nobody could hold is refused; the store is usable without it.
+    // A limit that cannot be enforced is refused; the store is usable without it.
     store.set_limits(Limits::unlimited().wall(std::time::Duration::from_secs(1))).unwrap();
     let f = instance.get_typed_func::<(), i32>(&mut store, "f").unwrap();
     let error = f.call(&mut store, ()).unwrap_err();

@@ -1,8 +1,8 @@
-//! Processes that share a cache, one of which does to its files whatever can be done to files.
+//! Processes that share a cache, one of which manipulates its files in all possible ways.
 //!
-//! Zellij crashed at random because a native file that a process had mapped was overwritten, under the same name, by another
-//! compiler's output. Here one process runs a module from the cache in a loop, and loads it again and again, while another
-//! overwrites, truncates, replaces and removes the entry.
+//! Zellij crashed at random because a native file that a process had mapped was overwritten, under the same name, by
+//! another compiler's output. Here one process runs a module from the cache in a loop, and loads it again and again,
+//! while another overwrites, truncates, replaces and removes the entry.
 
 use belljar::{Cache, CacheConfig, Config, Engine, Instance, Module, Origin, Store, Trust, UserKey};
 use std::fs::{self, OpenOptions};
@@ -10,7 +10,7 @@ use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
-/// Enough code for several pages, so that a change can hit what runs.
+/// Enough code for several pages, so that a change can hit running code.
 fn wat() -> String {
     let steps: String =
         (1..400).map(|i| format!("local.get 0 i32.const {i} i32.xor local.set 0\n")).collect();
@@ -35,11 +35,11 @@ fn call(module: &Module, x: i32) -> i32 {
     instance.get_typed_func::<i32, i32>(&mut store, "f").unwrap().call(&mut store, x).unwrap()
 }
 
-/// Names the directory to a process that is to use the cache.
+/// Passes the directory to a process that uses the cache.
 const USER: &str = "BELLJAR_TEST_CACHE_USER";
 
-/// What a process does that uses the cache: runs what it loaded first, and loads anew, until its input ends. Prints how
-/// often, and how often the code was found.
+/// A process that uses the cache: it runs what it loaded first, and loads it again, until its input ends. It prints how
+/// often, and how often the code was found in the cache.
 #[test]
 fn a_user_of_the_cache() {
     let Some(directory) = std::env::var_os(USER) else { return };
@@ -65,7 +65,7 @@ fn user(directory: &Path) -> Child {
     command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap()
 }
 
-/// The files of entries.
+/// Returns the files of cache entries.
 fn entries(directory: &Path) -> Vec<PathBuf> {
     let mut found = Vec::new();
     for entry in fs::read_dir(directory).unwrap().flatten() {
@@ -81,7 +81,7 @@ fn entries(directory: &Path) -> Vec<PathBuf> {
     found
 }
 
-/// One way to spoil an entry. Any of these may fail: the other process is at work, too.
+/// Damages an entry in one of several ways. Any of these may fail, because the other process uses the entry, too.
 fn spoil(round: usize, entry: &Path, other: &[u8]) -> std::io::Result<()> {
     let open = || OpenOptions::new().write(true).open(entry);
     match round % 6 {
@@ -102,7 +102,7 @@ fn spoil(round: usize, entry: &Path, other: &[u8]) -> std::io::Result<()> {
 fn whatever_happens_to_entries_results_are_right() {
     let scratch = tempfile::tempdir().unwrap();
     let directory = scratch.path();
-    // The same module with other settings: right code, and wrong under the other's name.
+    // The same module with other settings: valid code, but wrong under the other's name.
     Module::new(&engine(directory, true), wat()).unwrap();
     let other = fs::read(entries(directory).remove(0)).unwrap();
     let mut user = user(directory);
@@ -128,7 +128,7 @@ fn whatever_happens_to_entries_results_are_right() {
     let rounds = told.lines().find_map(|line| line.split_once(" rounds, ")?.0.parse::<u32>().ok());
     assert!(rounds.is_some_and(|rounds| rounds > 0), "{told}");
     println!("{spoiled} times spoiled; {told}");
-    // What is left is of no use or right; the next users neither fail nor wait.
+    // What is left is useless or valid; the next users neither fail nor wait.
     for fuel in [false, true, false] {
         assert_eq!(call(&Module::new(&engine(directory, fuel), wat()).unwrap(), 3), expected(3));
     }

@@ -1,4 +1,4 @@
-//! Snapshots as artifacts: an instance goes on where another was, in another engine.
+//! Snapshots as artifacts: an instance continues where another one was, in another engine.
 
 use belljar::{
     ArtifactOptions, Caller, Config, Engine, Error, ExternRef, Func, Instance, Linker, Memory, MemoryType,
@@ -13,7 +13,7 @@ fn engine(with: impl FnOnce(&mut Config)) -> Engine {
     Engine::new(&config).unwrap()
 }
 
-/// Types are numbered otherwise in an engine that has others already.
+/// Types have other numbers in an engine that already has other types.
 fn with_other_types() -> Engine {
     let engine = engine(|_| ());
     let wat = r#"(module (type (struct (field i64))) (type (array (mut i8))) (type (func (param f32 f32 f32)))
@@ -73,7 +73,7 @@ const WAT: &str = r#"(module
         (array.len (global.get $bytes)))
     (func (export "passive") (memory.init $passive (i32.const 0) (i32.const 0) (i32.const 1))))"#;
 
-/// 3 pages and 5 elements, then one thing after the other.
+/// 3 pages and 5 elements, then the other parts of the state.
 const SEEN: i32 = 80_000 + 30 + b'p' as i32 + 7 + 77 + 255 + 11 + 9 + 10 + 2 + 2 + 8;
 
 fn linker<T: 'static>(engine: &Engine) -> Linker<T> {
@@ -112,7 +112,7 @@ fn also_where_memories_move_and_accesses_are_checked() {
 fn goes_on(engines: [Engine; 2]) {
     let (mut store, instance) = warmed_up(&engines[0]);
     let snapshot = store.snapshot(b"a note", ArtifactOptions::new()).unwrap();
-    // The store itself goes on, too.
+    // The store itself continues, too.
     assert_eq!(see(&mut store, instance), SEEN);
     for engine in engines {
         let module = Module::deserialize(&engine, &snapshot).unwrap();
@@ -153,7 +153,7 @@ fn the_store_that_it_was_taken_of_goes_on() {
 fn a_file_of_it_is_loaded_block_by_block() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("warm.elf");
-    // Large enough for that.
+    // Large enough to be loaded on demand.
     let wat = r#"(module (memory (export "memory") 100) (func (export "fill") (local $i i32)
         (loop $again (i32.store (local.get $i) (i32.mul (local.get $i) (i32.const 2654435761)))
             (br_if $again (i32.lt_u (local.tee $i (i32.add (local.get $i) (i32.const 4))) (i32.const 5000000))))))"#;
@@ -173,7 +173,7 @@ fn a_file_of_it_is_loaded_block_by_block() {
         Ok::<_, Error>(memory.data(&store).to_vec())
     };
     assert!(load().unwrap() == was);
-    // A byte of the memory's contents is another one.
+    // A byte of the memory's contents is changed.
     let mut changed = snapshot.clone();
     let at = snapshot.len() - 2_000_000;
     changed[at] ^= 1;
@@ -299,7 +299,7 @@ fn what_lies_elsewhere_is_not_taken_for_the_same() {
     let wat = r#"(module (import "host" "ten" (func $ten (result i32))) (global (export "f") (mut funcref) (ref.func $ten))
         (export "ten" (func $ten)) (func (export "call") (result i32) (call $ten)))"#;
     let module = Module::new(&engine, wat).unwrap();
-    // As many things as a linker makes, at other places: the function is there before the instance.
+    // As many entities as a linker creates, at other places: the function is created before the instance.
     let mut store = Store::new(&engine, ());
     let ten = Func::wrap(&mut store, || 10);
     Instance::new(&mut store, &module, &[ten.into()]).unwrap();
@@ -307,7 +307,7 @@ fn what_lies_elsewhere_is_not_taken_for_the_same() {
     let loaded = Module::deserialize(&engine, &snapshot).unwrap();
     let told = linker(&engine).instantiate(&mut Store::new(&engine, ()), &loaded).unwrap_err().to_string();
     assert!(told.contains("the store differs from the one"), "{told}");
-    // Made in the same way it is loaded.
+    // If it is created in the same way, the snapshot is loaded.
     let mut store = Store::new(&engine, ());
     let ten = Func::wrap(&mut store, || 10);
     let instance = Instance::new(&mut store, &loaded, &[ten.into()]).unwrap();
@@ -322,7 +322,7 @@ fn what_lies_elsewhere_is_not_taken_for_the_same() {
     };
     assert_eq!(f.typed::<(), i32>(&store).unwrap().call(&mut store, ()).unwrap(), 10);
 
-    // Of imported things that are no functions, nothing would be known.
+    // Imported entities other than functions could not be checked.
     let module = Module::new(&engine, r#"(module (import "host" "memory" (memory 1)))"#).unwrap();
     let mut store = Store::new(&engine, ());
     let memory = Memory::new(&mut store, MemoryType::new(1, None)).unwrap();

@@ -1,4 +1,4 @@
-//! Guests that hang, each in another way: what is seen of them, by whoever looks, by watchdogs and by way of the engine.
+//! Guests that hang in different ways: what inspectors, watchdogs and the engine report.
 
 use belljar::{
     Caller, Engine, Func, GuestState, Instance, Linker, MemoryType, Module, SharedMemory, Stack, Store,
@@ -13,7 +13,7 @@ fn names(stack: &Stack) -> Vec<&str> {
     stack.backtrace().frames().iter().map(|frame| frame.func_name().unwrap_or("?")).collect()
 }
 
-/// Runs the export `run` of a module on a thread of its own, for good.
+/// Runs the export `run` of a module on its own thread, forever.
 fn hang(engine: &Engine, wat: &str, imports: impl FnOnce(&mut Linker<()>, &Store<()>)) -> belljar::Inspector {
     let module = Module::new(engine, wat).unwrap();
     let mut store = Store::new(engine, ());
@@ -26,7 +26,7 @@ fn hang(engine: &Engine, wat: &str, imports: impl FnOnce(&mut Linker<()>, &Store
     inspector
 }
 
-/// Looks until what is seen is as wanted.
+/// Captures stacks until one is as wanted.
 fn until(inspector: &belljar::Inspector, wanted: impl Fn(&Stack) -> bool) -> Stack {
     let end = Instant::now() + TIMEOUT;
     loop {
@@ -70,7 +70,7 @@ fn a_host_function_that_sleeps() {
         linker.func_wrap("host", "quick", || ()).unwrap();
         linker.func_wrap("host", "nap", || std::thread::sleep(Duration::from_secs(1 << 20))).unwrap();
     });
-    // The name is known, though the instruction does not tell it.
+    // The name is known, although the instruction does not tell it.
     let stack = until(&inspector, |stack| stack.host_function() == Some(("host", "nap")));
     let before = stack.in_host_for().unwrap();
     std::thread::sleep(Duration::from_millis(50));
@@ -120,7 +120,7 @@ fn recursion_without_end() {
     let instance = Instance::new(&mut store, &module, &[]).unwrap();
     let run = instance.get_typed_func::<(), ()>(&mut store, "run").unwrap();
     let inspector = store.inspector();
-    // It traps, again and again.
+    // It traps again and again.
     std::thread::spawn(move || while run.call(&mut store, ()).is_err() {});
     let stack = until(&inspector, |stack| stack.backtrace().omitted() > 0);
     assert!(names(&stack).iter().all(|name| *name == "deep"));
@@ -174,7 +174,7 @@ fn frames_tell_their_instances_and_the_host_between_them() {
     run.call(&mut store, ()).unwrap();
     let stack = receive.recv().unwrap();
     assert_eq!(stack.backtrace().frames().len(), 3);
-    // Whoever made the innermost gave it no name; the instruction does.
+    // The innermost function has no name from its creator; the instruction names it.
     let calls: Vec<_> = stack.host_calls().iter().map(|call| (call.by(), call.function())).collect();
     assert_eq!(calls, [(0, Some(("", ""))), (1, Some(("host", "in")))]);
     assert!((0..3).all(|frame| stack.instance_of_frame(frame) == Some(instance)));
@@ -185,7 +185,7 @@ fn frames_tell_their_instances_and_the_host_between_them() {
         "{text}"
     );
 
-    // Of two instances of a module nothing tells which.
+    // With two instances of a module, nothing tells which of them it is.
     linker.instantiate(&mut store, &outer).unwrap();
     run.call(&mut store, ()).unwrap();
     assert_eq!(receive.recv().unwrap().instance_of_frame(0), None);
@@ -256,7 +256,7 @@ fn a_watchdog_that_its_own_callback_drops_is_over() {
     });
     *guard = Some(watchdog.unwrap());
     drop(guard);
-    // When the callback has gone, so has what it sends by.
+    // When the callback is dropped, so is its sender.
     assert_eq!(receive.iter().collect::<Vec<_>>(), [true]);
 }
 
@@ -272,5 +272,5 @@ fn a_watchdog_of_a_store_that_is_gone_says_so() {
         WatchdogAction::Stop
     })
     .unwrap();
-    assert_eq!(receive.recv_timeout(TIMEOUT).unwrap(), "could not look at the guest: the store is gone");
+    assert_eq!(receive.recv_timeout(TIMEOUT).unwrap(), "could not inspect the guest: the store is gone");
 }

@@ -10,7 +10,7 @@ fn engine() -> Engine {
     Engine::new(Config::new().wasm_threads(true)).unwrap()
 }
 
-/// A function of an instance that imports the memory as `m::m`.
+/// Returns a function of an instance that imports the memory as `m::m`.
 fn func<T: 'static, P: WasmParams, R: WasmResults>(
     store: &mut Store<T>,
     module: &Module,
@@ -57,7 +57,7 @@ fn two_stores_on_two_threads_use_one_memory() {
                 func::<_, i32, i32>(&mut store, &module, &memory, "add").call(&mut store, 50_000).unwrap();
             });
         }
-        // The host is a third.
+        // The host is a third thread.
         for _ in 0..1000 {
             memory.data().fetch_add_u32(0, 1).unwrap();
         }
@@ -119,7 +119,7 @@ fn guests_and_host_wake_each_other() {
     assert_eq!(memory.atomic_notify(2, 0), Err(Trap::UnalignedAtomic));
 }
 
-/// Whoever waits is interrupted as whoever runs: at the deadline, unless the embedder moves it.
+/// A waiting guest is interrupted like a running one: at the deadline, unless the embedder moves it.
 #[test]
 fn the_epoch_reaches_those_who_wait() {
     let engine = Engine::new(Config::new().wasm_threads(true).epoch_interruption(true)).unwrap();
@@ -134,13 +134,13 @@ fn the_epoch_reaches_those_who_wait() {
     let wait = func::<_, i64, u32>(&mut store, &module, &memory, "wait");
     assert_eq!(wait.call(&mut store, 1_000_000).unwrap(), 2);
     engine.increment_epoch();
-    // The loop that calls would ask as well, so that the count starts where the wait does.
+    // The loop that calls would check the epoch as well, so the count starts where the wait does.
     let error = wait.call(&mut store, -1).unwrap_err();
     assert_eq!(error.downcast_ref::<Trap>(), Some(&Trap::Interrupt));
     assert_eq!(*store.data(), 3);
 }
 
-/// Grants what it is told, and grows the memory itself where it should not.
+/// Grants all growth, and grows the memory itself, which it must not.
 struct Grants {
     bytes: usize,
     asked: usize,
@@ -177,7 +177,7 @@ fn limiters_are_asked_about_shared_memories() {
     small.data_mut().meddles_with = Some(memory.clone());
     let grow_small = func::<_, i32, i32>(&mut small, &module, &memory, "grow");
     let grow_large = func::<_, i32, i32>(&mut large, &module, &memory, "grow");
-    // What the host made was none of the stores' business.
+    // Memory that the host created is not counted in the stores.
     assert_eq!((small.data().asked, large.data().asked), (0, 0));
     assert_eq!(grow_small.call(&mut small, 1).unwrap(), 1);
     assert_eq!(grow_small.call(&mut small, 1).unwrap(), -1);
@@ -194,7 +194,7 @@ fn limiters_are_asked_about_shared_memories() {
     let exported = instance.get_shared_memory(&mut large, "m").unwrap();
     assert!(instance.get_memory(&mut large, "m").is_none());
     drop(large);
-    // The memory outlives the store that it was made in.
+    // The memory outlives the store that it was created in.
     assert_eq!((exported.size(), exported.data().load_u64(8)), (3, Ok(0)));
 }
 
@@ -237,12 +237,12 @@ fn what_is_no_shared_memory_is_refused() {
     let huge = MemoryType::new64(1, Some(1 << 47)).with_shared(true);
     let error = SharedMemory::new(&engine, huge).unwrap_err().to_string();
     assert!(error.contains("reserved whole"), "{error}");
-    // Another engine's.
+    // A memory of another engine.
     let memory = SharedMemory::new(&Engine::default(), MemoryType::shared(1, 100)).unwrap();
     let module = Module::new(&engine, GUEST).unwrap();
     let error = Instance::new(&mut store, &module, &[memory.into()]).unwrap_err().to_string();
     assert!(error.contains("another engine"), "{error}");
-    // Instructions of threads, without them.
+    // Instructions of threads, with the feature disabled.
     let mut config = Config::new();
     let without = Engine::new(config.wasm_threads(false)).unwrap();
     let error = Module::new(&without, GUEST).unwrap_err().to_string();
@@ -259,7 +259,7 @@ fn a_linker_gives_one_memory_to_many_stores() {
     let pre = linker.instantiate_pre(&module).unwrap();
     for times in 1..=2 {
         let mut store = Store::new(&engine, ());
-        // Twice in one store: the memory is entered once.
+        // Twice in one store: the memory is registered once.
         pre.instantiate(&mut store).unwrap();
         let instance = pre.instantiate(&mut store).unwrap();
         let add = instance.get_typed_func::<i32, i32>(&mut store, "add").unwrap();

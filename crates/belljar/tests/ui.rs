@@ -1,4 +1,4 @@
-//! What must not compile: uses that would let a pointer outlive its owner (promise 1).
+//! Code that must not compile: uses that would let a pointer outlive its owner (promise 1).
 
 #[test]
 fn misuse_is_a_compile_error() {

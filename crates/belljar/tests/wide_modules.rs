@@ -1,16 +1,17 @@
-//! Modules with more of everything than people write by hand: what they need of a store follows from what they are.
+//! Modules with more of everything than people write by hand: what they need of a store is derived from what they
+//! contain.
 
 use belljar::{
     ArtifactOptions, Config, Engine, Extern, Func, Instance, Linker, Module, SandboxTemplate, Store, Trap,
     Trust, UserKey,
 };
 
-/// A module that imports a function so many times, `m.f` of type `[] -> []`, and has a table with all of them and then one of its
-/// own, which counts in a global how often it was called. `call` calls through the table and returns the count, `swap` swaps two
-/// elements.
+/// A module that imports a function `imports` times, `m.f` of type `[] -> []`, and has a table with all of them and
+/// then a function of its own, which counts its calls in a global. `call` calls through the table and returns the
+/// count, `swap` swaps two elements.
 struct Wide {
     imports: u32,
-    /// Whether others see the table, so that it lies where tables that grow do.
+    /// Whether the table is exported, so that it lies with the tables that can grow.
     exported: bool,
 }
 
@@ -57,7 +58,7 @@ impl Wide {
     }
 }
 
-/// In LEB128.
+/// Encodes a number in LEB128.
 fn number(mut n: u32) -> Vec<u8> {
     let mut bytes = Vec::new();
     while n >= 0x80 {
@@ -93,12 +94,12 @@ fn swap(store: &mut Store<()>, instance: Instance, x: u32, y: u32) {
 #[test]
 fn as_many_functions_in_a_table_as_validation_accepts() {
     let engine = engine();
-    // Each counts twice towards the million that types of imports may come to.
+    // Each counts twice towards the limit of a million for the types of imports.
     let imports = 490_000;
     let module = Module::new(&engine, Wide { imports, exported: true }.binary()).unwrap();
     let mut store = Store::new(&engine, ());
     let func = Extern::from(Func::wrap(&mut store, || ()));
-    // Twice: a store holds more than one of them.
+    // Twice: a store can hold more than one of them.
     for _ in 0..2 {
         let instance = Instance::new(&mut store, &module, &vec![func.clone(); imports as usize]).unwrap();
         assert_eq!(call(&mut store, instance, 0), Ok(0));
@@ -114,7 +115,7 @@ fn as_many_functions_in_a_table_as_validation_accepts() {
     }
 }
 
-/// Above what half of a region of 32 MiB holds, which is what there once was.
+/// More than half of a region of 32 MiB holds, which was once the limit.
 const MANY: u32 = 400_000;
 
 #[test]
@@ -127,7 +128,7 @@ fn a_wide_module_goes_back() {
         let pre = linker.instantiate_pre(&module).unwrap();
         let template = SandboxTemplate::new(pre, || Ok(())).verify(true);
         let mut sandbox = template.build().unwrap();
-        // Until the table has settled, and then elsewhere.
+        // Until the table is write-protected, and then elsewhere.
         for turn in 0..30 {
             let mut session = sandbox.session().unwrap();
             let (x, y) = if turn < 24 { (MANY, 5) } else { (MANY - 5, MANY - turn * 5000) };
@@ -136,7 +137,7 @@ fn a_wide_module_goes_back() {
             assert_eq!(called, 1, "in turn {turn}");
         }
         assert_eq!(sandbox.call::<u32, i32>("call", 5).unwrap(), 0);
-        // Another takes over what the first has become.
+        // Another sandbox reuses the first one's instance.
         assert_eq!(template.build().unwrap().call::<u32, i32>("call", MANY).unwrap(), 1);
     }
 }

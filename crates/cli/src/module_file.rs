@@ -167,8 +167,9 @@ impl ModuleFile {
             features => {
                 let proposals = if features.len() == 1 { "proposal" } else { "proposals" };
                 let features = features.join(", ");
-                let what =
-                    format!("the module uses the {proposals} {features}, which this version does not have");
+                let what = format!(
+                    "the module uses the {proposals} {features}, which this version does not support"
+                );
                 self.refuse(error.context(what))
             }
         }

@@ -327,7 +327,7 @@ fn a_map_that_cannot_be_written_is_a_note() {
     let output = guest.wait_with_output().unwrap();
     std::fs::remove_file(&map).unwrap();
     let expected = format!(
-        "note: perf was not told the names of functions: could not write {map}: expected a regular file, found a \
+        "note: could not report function names to perf: could not write {map}: expected a regular file, found a \
          symbolic link: remove it\n"
     );
     assert_eq!((output.status.code(), &*String::from_utf8_lossy(&output.stderr)), (Some(0), &*expected));

@@ -11,7 +11,7 @@ use belljar_module::Binary;
 use belljar_vm::PrivateCopy;
 use bytes::Bytes;
 
-/// The module of a binary: out of the engine's cache if it is there, otherwise compiled, and put there.
+/// Loads the module of a binary from the engine's cache, or compiles it and adds it to the cache.
 pub(crate) fn load_or_compile(
     engine: &Engine,
     compiler: &Compiler,
@@ -24,18 +24,18 @@ pub(crate) fn load_or_compile(
         match cached(engine, compiler, &entry, wasm.clone()) {
             Ok(loaded) => return Ok(loaded),
             Err(error) => {
-                engine.warn(format!("the cache's entry {key} was not used, and is replaced: {error:#}"))
+                engine.warn(format!("the cache's entry {key} could not be used and is replaced: {error:#}"))
             }
         }
     }
     let loaded = build(engine, compiler, wasm, options)?;
     if let Err(error) = keep(engine, &loaded, key) {
-        engine.warn(format!("the compiled module could not be kept in the cache: {error:#}"));
+        engine.warn(format!("could not add the compiled module to the cache: {error:#}"));
     }
     Ok(loaded)
 }
 
-/// The module of a cache's entry and of the binary that it is the code of.
+/// Loads the module of a cache entry and of the binary that the entry is the code of.
 fn cached(engine: &Engine, compiler: &Compiler, entry: &Entry, wasm: Bytes) -> Result<LoadedArtifact> {
     check_seal_alone(engine, entry)?;
     let copy = PrivateCopy::read(&entry.file, entry.length)?;
@@ -49,8 +49,8 @@ fn cached(engine: &Engine, compiler: &Compiler, entry: &Entry, wasm: Bytes) -> R
     Ok(LoadedArtifact { module, image, origin: Origin::Cache })
 }
 
-/// Whether somebody who is trusted vouches for the entry's length and digests. A file can claim any length, and should not be given
-/// that much memory before; the contents are checked when they are there.
+/// Checks that a trusted key has sealed the entry's length and digests. A file can claim any length, and must not get
+/// that much memory before this check. The contents are checked once they are read.
 fn check_seal_alone(engine: &Engine, entry: &Entry) -> Result<()> {
     if entry.length <= BLOCK_BYTES as u64 {
         return Ok(());
@@ -61,7 +61,7 @@ fn check_seal_alone(engine: &Engine, entry: &Entry) -> Result<()> {
     }
 }
 
-/// Puts a compiled module into the cache.
+/// Adds a compiled module to the cache.
 fn keep(engine: &Engine, loaded: &LoadedArtifact, key: Key) -> Result<()> {
     let Some(cache) = engine.cache() else { return Ok(()) };
     let image = Image::new(loaded.image.bytes())?;

@@ -1,4 +1,4 @@
-//! Reading artifacts: whole, or block by block as they are needed.
+//! Reading artifacts, as a whole or block by block on demand.
 
 use super::cache::load_or_compile;
 use crate::artifact::{ArtifactError, LoadedArtifact, Origin, describe, identity_of, trusted_seal};
@@ -13,13 +13,13 @@ use belljar_vm::{CodeImage, LeasedFile, OnDemand, PrivateCopy};
 use bytes::Bytes;
 use std::fs::File;
 
-/// The module of an artifact in a file.
+/// Loads the module of an artifact file.
 pub(crate) fn deserialize_file(engine: &Engine, file: &File) -> Result<LoadedArtifact> {
     let length = file.metadata()?.len();
     if length > LONGEST_UNTRUSTED {
         trusted_seal(engine, file, length)?;
     }
-    // What is loaded on demand is executable at once.
+    // Code that is loaded on demand is executable at once, so it must be for this processor.
     if length >= ON_DEMAND_BYTES
         && engine.config().processor.is_none()
         && let Some(loaded) = load_on_demand(engine, file)
@@ -29,16 +29,16 @@ pub(crate) fn deserialize_file(engine: &Engine, file: &File) -> Result<LoadedArt
     deserialize(engine, PrivateCopy::read(file, length)?)
 }
 
-/// A file of more bytes is read only if somebody who is trusted vouches for its length: it may be a few bytes on the disk that claim
-/// to be terabytes. Of shorter ones nobody need be trusted, as they may hold wasm that is compiled again, or be told apart from
-/// artifacts.
+/// Files of more bytes are read only if a trusted key has sealed their length, because a file of a few bytes on the
+/// disk can claim to have terabytes. Smaller files are read without that: they may contain wasm that is compiled again,
+/// or may have to be told apart from artifacts.
 pub(crate) const LONGEST_UNTRUSTED: u64 = 1 << 30;
 
-/// Files smaller than this are read and checked whole: that takes no longer than to prepare for less.
+/// Smaller files are read and checked as a whole, which takes no longer than preparing to load them on demand.
 const ON_DEMAND_BYTES: u64 = 1 << 20;
 
-/// The module of an artifact, of which no more is read and checked than is needed. `None` where that is not possible; why,
-/// reading all of it tells.
+/// Loads the module of an artifact, reading and checking no more than needed. Returns `None` if that is not possible;
+/// reading the whole artifact then reports why.
 fn load_on_demand(engine: &Engine, file: &File) -> Option<LoadedArtifact> {
     let file = LeasedFile::new(file).ok()?;
     let contents = SealedBlocks::contents_of(file.length())?;
@@ -62,11 +62,11 @@ fn load_on_demand(engine: &Engine, file: &File) -> Option<LoadedArtifact> {
     for segment in module.passive_data().chain(active) {
         image.load_part(module.data_bytes(segment)).ok()?;
     }
-    // What was read of the binary just now may have been zeros.
+    // If a block is damaged, what was read of the binary may have been zeros.
     (!image.is_damaged()).then_some(LoadedArtifact { module, image, origin: Origin::Artifact(by) })
 }
 
-/// The module of an artifact.
+/// Loads the module of an artifact.
 pub(crate) fn deserialize(engine: &Engine, copy: PrivateCopy) -> Result<LoadedArtifact> {
     let compiler = engine.compiler();
     match accept(engine, compiler, &copy) {
@@ -78,7 +78,7 @@ pub(crate) fn deserialize(engine: &Engine, copy: PrivateCopy) -> Result<LoadedAr
             Ok(LoadedArtifact { module, image, origin: Origin::Artifact(by) })
         }
         Err(refusal) => match embedded(&copy) {
-            // A snapshot is of the code that it was taken with.
+            // A snapshot is valid only with the code that it was taken with.
             None => Err(refusal.into()),
             Some(wasm) => {
                 let loaded = load_or_compile(engine, compiler, wasm, &BuildOptions::of(engine))?;
@@ -88,7 +88,7 @@ pub(crate) fn deserialize(engine: &Engine, copy: PrivateCopy) -> Result<LoadedAr
     }
 }
 
-/// Whether the engine may use an artifact's code.
+/// Returns why the engine trusts an artifact's code, if the engine can use it.
 pub(crate) fn accept(
     engine: &Engine,
     compiler: &Compiler,
@@ -105,7 +105,7 @@ pub(crate) fn accept(
     Ok(check(artifact, identity, engine.trust())?)
 }
 
-/// The wasm that an artifact holds, if the artifact is whole, whoever made it.
+/// Returns the wasm in an artifact, if the artifact is intact, whoever sealed it.
 fn embedded(artifact: &[u8]) -> Option<Bytes> {
     let binary = Image::part_of_any(artifact, Part::Binary)?;
     if !Image::part_of_any(artifact, Part::Snapshot)?.is_empty() {

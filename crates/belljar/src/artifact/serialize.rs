@@ -8,7 +8,7 @@ use belljar_compile::{Keep, object_file};
 use belljar_module::Module;
 use belljar_vm::CodeImage;
 
-/// A module's artifact, with a snapshot of an instance if there is one.
+/// Returns a module's artifact, with a snapshot of an instance if there is one.
 pub(crate) fn serialize(
     engine: &Engine,
     module: &Module,
@@ -24,7 +24,7 @@ pub(crate) fn serialize(
     );
     image.load(0..image.bytes().len())?;
     let view = Image::new(image.bytes())?;
-    // Code that was loaded keeps its key: another compiler than this engine's may have made it.
+    // Loaded code keeps its key, because another compiler than this engine's may have made it.
     let key = match (view.header().key, whole) {
         (NO_KEY, Some(wasm)) => engine.compiler().key(wasm),
         (key, _) => key,
@@ -36,5 +36,5 @@ pub(crate) fn serialize(
     Ok(file)
 }
 
-/// The key of an image that was never a file.
+/// The key of an image that was never in a file.
 const NO_KEY: [u8; 32] = [0; 32];

@@ -1,35 +1,36 @@
-//! What memories hold, as the data section of a core dump.
+//! The contents of memories, as the data section of a core dump.
 //!
-//! In: a store. Out: active segments for runs of bytes that are not zero, written straight from the memories. Never: a copy
-//! of a memory; more segments or bytes than readers take.
+//! In: a store. Out: active segments for the runs of bytes that are not zero, written directly from the memories.
+//! Never: a copy of a memory; more segments or bytes than readers accept.
 
 use belljar_vm::StoreCore;
 use std::io::{self, Write};
 use std::ops::Range;
 use wasm_encoder::{ConstExpr, Encode, SectionId};
 
-/// Bytes that are looked at together.
+/// Bytes that are compared with zero at once.
 const CELL: usize = 64;
 
-/// Zeros that are written between two runs: fewer than a segment's header may take.
+/// The most zeros that are written between two runs: fewer than the header of a segment may take.
 const GAP: usize = 16;
 
 /// Bytes of a page of the machine.
 const PAGE: usize = 4096;
 
-/// Segments at most: what readers agreed on ([limits](https://webassembly.github.io/spec/js-api/#limits)).
+/// The most segments that readers accept ([limits](https://webassembly.github.io/spec/js-api/#limits)).
 const SEGMENTS: usize = 100_000;
 
-/// Runs that are kept while memories are looked through, before near ones are joined: a dense memory can have millions.
+/// The most runs that are kept while memories are searched, before close ones are joined: a dense memory can have
+/// millions.
 const RUNS_KEPT: usize = 4 * SEGMENTS;
 
-/// What a section's length can count, less what the number of segments takes.
+/// The largest length of a section, less the bytes of the number of segments.
 const SECTION_SIZE: u64 = u32::MAX as u64 - 5;
 
 /// Bytes that are read at a time.
 const PIECE: usize = 16 * PAGE;
 
-/// Bytes of a memory that are written as one segment.
+/// A range of a memory that is written as one segment.
 #[derive(Clone, PartialEq, Eq, Debug)]
 struct Run {
     memory: usize,
@@ -43,9 +44,9 @@ pub(super) struct Contents {
 }
 
 impl Contents {
-    /// What is not zero in the store's first `count` memories.
+    /// Finds the bytes that are not zero in the store's first `count` memories.
     pub(super) fn of(core: &StoreCore, count: usize) -> Self {
-        let mut found = Found::default();
+        let mut found = NonZeroRuns::default();
         for memory in 0..count {
             found.search(core, memory);
         }
@@ -53,12 +54,12 @@ impl Contents {
         Self::fitting(found.runs, |run| header(core, run).len() as u64, SECTION_SIZE)
     }
 
-    /// As much of these runs as there is room for, up to the first that has to be cut.
+    /// Keeps the runs that fit into `room` bytes, up to the first that has to be cut.
     fn fitting(runs: Vec<Run>, header: impl Fn(&Run) -> u64, mut room: u64) -> Self {
         let mut fitting = Self { runs: Vec::new(), left_out: 0 };
         for run in runs {
             let (head, length) = (header(&run), run.range.len() as u64);
-            // The header of a shorter run is no longer.
+            // The header of a shorter run is not longer.
             let taken = length.min(room.saturating_sub(head));
             room = if taken == length { room - head - taken } else { 0 };
             fitting.left_out += length - taken;
@@ -70,7 +71,7 @@ impl Contents {
         fitting
     }
 
-    /// How many bytes there was no room for.
+    /// Returns how many bytes did not fit.
     pub(super) fn left_out(&self) -> u64 {
         self.left_out
     }
@@ -95,7 +96,7 @@ impl Contents {
     }
 }
 
-/// What comes before a segment's bytes: the memory, the offset in it, the length.
+/// Returns the header of a segment: the memory, the offset in it, the length.
 fn header(core: &StoreCore, run: &Run) -> Vec<u8> {
     let mut out = Vec::new();
     match run.memory {
@@ -114,21 +115,21 @@ fn header(core: &StoreCore, run: &Run) -> Vec<u8> {
     out
 }
 
-/// Runs of memories that were looked through.
-struct Found {
+/// The runs that were found in memories.
+struct NonZeroRuns {
     runs: Vec<Run>,
-    /// Bytes between two runs up to which they are one.
+    /// The largest number of bytes between two runs that are joined.
     gap: usize,
 }
 
-impl Default for Found {
+impl Default for NonZeroRuns {
     fn default() -> Self {
         Self { runs: Vec::new(), gap: GAP }
     }
 }
 
-impl Found {
-    /// Adds what is not zero in a memory.
+impl NonZeroRuns {
+    /// Adds the bytes of a memory that are not zero.
     fn search(&mut self, core: &StoreCore, memory: usize) {
         let mut buffer = Vec::new();
         for range in core.memory_in_use(memory) {
@@ -141,7 +142,7 @@ impl Found {
         }
     }
 
-    /// Adds what is not zero in bytes that lie at `start`.
+    /// Adds those of `bytes`, which lie at `start`, that are not zero.
     fn add(&mut self, memory: usize, start: usize, bytes: &[u8]) {
         for (i, cell) in bytes.chunks(CELL).enumerate() {
             let is_set = |byte: &u8| *byte != 0;
@@ -154,7 +155,7 @@ impl Found {
         }
     }
 
-    /// Joins the nearest runs until there are no more than so many; those of different memories stay apart.
+    /// Joins the closest runs of the same memory until at most `most` runs are left.
     fn limit(&mut self, most: usize) {
         while self.runs.len() > most && self.gap < usize::MAX / 2 {
             self.gap *= 2;
@@ -164,7 +165,7 @@ impl Found {
     }
 }
 
-/// Adds a run, to the last one if no more than `gap` bytes of the same memory are between them.
+/// Adds a run, and joins it with the last one if at most `gap` bytes of the same memory lie between them.
 fn push(runs: &mut Vec<Run>, run: Run, gap: usize) {
     match runs.last_mut() {
         Some(last) if last.memory == run.memory && run.range.start - last.range.end <= gap => {
@@ -174,7 +175,7 @@ fn push(runs: &mut Vec<Run>, run: Run, gap: usize) {
     }
 }
 
-/// The same runs, at most `excess` fewer, with what is between those that are no more than `gap` apart.
+/// Joins runs that are at most `gap` bytes apart, until there are `excess` fewer runs.
 fn joined(runs: Vec<Run>, gap: usize, excess: usize) -> Vec<Run> {
     let fewest = runs.len() - excess;
     let mut left = runs.len();
@@ -195,17 +196,17 @@ fn write_bytes(core: &StoreCore, run: &Run, out: &mut impl Write) -> io::Result<
     Ok(())
 }
 
-/// A range in parts that are read at once.
+/// Splits a range into parts that are read at once.
 fn pieces(range: Range<usize>) -> impl Iterator<Item = Range<usize>> {
     let end = range.end;
     range.step_by(PIECE).map(move |start| start..end.min(start + PIECE))
 }
 
-/// Bytes of a memory: in place, or copied to `buffer` where other threads write to them.
+/// Returns bytes of a memory: in place, or copied to `buffer` if other threads may write to them.
 fn bytes<'a>(core: &'a StoreCore, memory: usize, range: Range<usize>, buffer: &'a mut Vec<u8>) -> &'a [u8] {
     let Some(shared) = core.shared_memory(memory) else { return &core.memory_data(memory)[range] };
     buffer.resize(range.len(), 0);
-    // A shared memory never becomes smaller, and so all is inside.
+    // A shared memory never shrinks, so the range is inside.
     let _ = shared.read(range.start as u64, buffer);
     buffer
 }
@@ -221,11 +222,11 @@ mod tests {
     #[test]
     fn zeros_need_no_bytes() {
         let mut bytes = vec![0; 10 * CELL];
-        // Across the border of two cells, near one another, far from one another, in the last cell.
+        // Across the border of two cells, close to one another, far from one another, and in the last cell.
         for at in [CELL - 1, CELL, CELL + GAP + 1, 3 * CELL, 10 * CELL - 1] {
             bytes[at] = 1;
         }
-        let mut found = Found::default();
+        let mut found = NonZeroRuns::default();
         found.add(0, PAGE, &bytes);
         let near = PAGE + CELL - 1..PAGE + CELL + 1;
         let last = PAGE + 10 * CELL - 1;
@@ -235,7 +236,8 @@ mod tests {
 
     #[test]
     fn runs_are_limited_by_joining_near_ones() {
-        let mut found = Found { runs: (0..1000).map(|i| run(0, i * 100..i * 100 + 1)).collect(), gap: GAP };
+        let mut found =
+            NonZeroRuns { runs: (0..1000).map(|i| run(0, i * 100..i * 100 + 1)).collect(), gap: GAP };
         found.runs.push(run(1, 5..6));
         found.limit(100);
         assert!((1..=100).contains(&found.runs.len()));

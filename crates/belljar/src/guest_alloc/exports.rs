@@ -1,6 +1,6 @@
-//! Finding a guest's allocator among what an instance exports.
+//! Finding a guest's allocator among the exports of an instance.
 //!
-//! In: an instance, perhaps names. Out: [`Exports`], whose signatures are checked. Never: a call.
+//! In: an instance, optionally names. Out: [`Exports`], whose signatures are checked. Never: a call.
 
 use crate::guest_ranges::AllocatorKey;
 use crate::{Func, Instance, Result};
@@ -18,7 +18,7 @@ pub(super) struct Exports {
     pub(super) free: Option<FreeFunc>,
 }
 
-/// The function that allocates.
+/// The allocating function.
 #[derive(Debug)]
 pub(super) struct AllocFunc {
     pub(super) name: Box<str>,
@@ -26,17 +26,17 @@ pub(super) struct AllocFunc {
     pub(super) takes: AllocTakes,
 }
 
-/// The function that frees. It gets the first so many of: address, size, alignment.
+/// The freeing function. It takes the first `params` of: address, size, alignment.
 #[derive(Debug)]
 pub(super) struct FreeFunc {
     pub(super) name: Box<str>,
     pub(super) func: Func,
     pub(super) params: usize,
-    /// How many results it has, of which nothing is expected.
+    /// The number of its results, which are ignored.
     pub(super) results: usize,
 }
 
-/// What the function that allocates is given.
+/// The parameters of the allocating function.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum AllocTakes {
     /// `malloc(size)`.
@@ -47,8 +47,8 @@ pub(super) enum AllocTakes {
     Realloc,
 }
 
-/// Functions that are looked for, the best known first, and what frees what they allocate. Those that come without say nothing of
-/// freeing: `cabi_realloc` with a size of 0 does it in no toolchain.
+/// The names of usual allocators, the best known first, and of the freeing functions. Freeing is unspecified for those
+/// without one: `cabi_realloc` with a size of 0 frees in no toolchain.
 const KNOWN: &[(&str, Option<&str>)] = &[
     ("malloc", Some("free")),
     ("__wbindgen_malloc", Some("__wbindgen_free")),
@@ -56,24 +56,24 @@ const KNOWN: &[(&str, Option<&str>)] = &[
     ("cabi_realloc", None),
 ];
 
-/// What CosmWasm's contracts export. Their `allocate` returns the address of a description of what was allocated.
+/// An export of CosmWasm's contracts, whose `allocate` returns the address of a descriptor of the allocation.
 const COSMWASM: &str = "interface_version_";
 
 /// How many exports an error lists.
-const LISTED: usize = 12;
+const MOST_LISTED: usize = 12;
 
 impl Exports {
-    /// Whether two are the same functions.
+    /// Returns a key that identifies the functions.
     pub(super) fn key(&self) -> AllocatorKey {
         (self.alloc.func.id(), self.free.as_ref().map(|free| free.func.id()))
     }
 
-    /// The allocator that has one of the usual names.
+    /// Finds the allocator that has one of the usual names.
     pub(super) fn find(core: &StoreCore, instance: Instance) -> Result<Self> {
         let (memory, is_64) = memory_of(core, instance)?;
         let mut found = Vec::new();
         for (alloc, free) in KNOWN {
-            match Self::look_for(core, instance, (memory, is_64), alloc, *free) {
+            match Self::find_pair(core, instance, (memory, is_64), alloc, *free) {
                 Ok(Some(exports)) => return Ok(exports),
                 Ok(None) => {}
                 Err(error) => found.push(format!("{error:#}")),
@@ -90,17 +90,18 @@ impl Exports {
             found.push(exported_functions(core, instance));
         }
         bail!(
-            "the guest exports no allocator that the host could ask for memory: looked for {}; found {}. Export one: from C with \
-             `-Wl,--export=malloc -Wl,--export=free`; from Rust with `#[unsafe(no_mangle)] extern \"C\" fn allocate(size: usize, \
-             align: usize) -> *mut u8` over `std::alloc::alloc`, and a `deallocate(address, size, align)`; or name the functions \
-             that the guest has instead: GuestAlloc::named",
+            "the guest exports no allocator: looked for {}; found {}. Export one: from C with `-Wl,--export=malloc \
+             -Wl,--export=free`; from Rust with `#[unsafe(no_mangle)] extern \"C\" fn allocate(size: usize, align: usize) -> \
+             *mut u8` over `std::alloc::alloc`, and a `deallocate(address, size, align)`; or name the guest's own functions: \
+             GuestAlloc::named",
             names.join(", "),
             found.join("; ")
         )
     }
 
-    /// One of the usual allocators. An error says what is there instead of one that could be used.
-    fn look_for(
+    /// Returns one of the usual allocators, if it is exported. An error says what was found instead of a usable
+    /// allocator.
+    fn find_pair(
         core: &StoreCore,
         instance: Instance,
         memory: (usize, bool),
@@ -112,19 +113,19 @@ impl Exports {
             return Ok(None);
         }
         if let Some(free) = free.filter(|free| !is_there(free)) {
-            bail!("`{alloc}` without `{free}` (export it too, or take it as it is: GuestAlloc::named)");
+            bail!("`{alloc}` without `{free}` (export it too, or use it without: GuestAlloc::named)");
         }
         let module = core.instance_module(instance.id()).module();
         let is_contract =
             alloc == "allocate" && module.exports().iter().any(|e| e.name.starts_with(COSMWASM));
         ensure!(
             !is_contract,
-            "`allocate` of a CosmWasm contract, which returns no memory but a description of some"
+            "`allocate` of a CosmWasm contract, which does not return memory but a descriptor of it"
         );
         Self::with_names(core, instance, memory, alloc, free).map(Some)
     }
 
-    /// The allocator that has these names.
+    /// Returns the allocator that has these names.
     pub(super) fn named(
         core: &StoreCore,
         instance: Instance,
@@ -148,7 +149,7 @@ impl Exports {
             let ty = core.func_type(func);
             let alloc = OutsideText::new(alloc);
             format!(
-                "`{alloc}` is a function of type {ty}, and an allocator has one of ({address}) -> {address} for a size, \
+                "`{alloc}` is a function of type {ty}, but an allocator has type ({address}) -> {address} for a size, \
                  ({address}, {address}) -> {address} for size and alignment, or that of cabi_realloc, with four parameters"
             )
         })?;
@@ -181,7 +182,7 @@ fn free_func(core: &StoreCore, instance: Instance, name: &str, address: ValType)
     let shown = OutsideText::new(name);
     ensure!(
         (1..=3).contains(&params) && ty.params().iter().all(|ty| *ty == address),
-        "`{shown}` is a function of type {ty}, and what frees memory takes its address, perhaps its size and then perhaps its \
+        "`{shown}` is a function of type {ty}, but a freeing function takes an address, and optionally a size and an \
          alignment, each of type {address}"
     );
     Ok(FreeFunc {
@@ -197,39 +198,39 @@ fn exported(core: &StoreCore, instance: Instance, name: &str) -> Result<FuncRefI
         Some(Entity::Func(func)) => Ok(func),
         Some(_) => bail!("the export `{}` is not a function", OutsideText::new(name)),
         None => bail!(
-            "the guest exports nothing named `{}`; found {}",
+            "the guest has no export named `{}`; found {}",
             OutsideText::new(name),
             exported_functions(core, instance)
         ),
     }
 }
 
-/// What an instance exports in place of an allocator, in words.
+/// Describes what an instance exports instead of an allocator.
 fn exported_functions(core: &StoreCore, instance: Instance) -> String {
     let exports = core.instance_module(instance.id()).module().exports().iter();
     let is_func = |name: &str| matches!(core.instance_export(instance.id(), name), Some(Entity::Func(_)));
     let names: Vec<&str> = exports.map(|export| &*export.name).filter(|name| is_func(name)).collect();
     let listed: Vec<String> =
-        names.iter().take(LISTED).map(|name| format!("`{}`", OutsideText::new(name))).collect();
+        names.iter().take(MOST_LISTED).map(|name| format!("`{}`", OutsideText::new(name))).collect();
     match names.len() {
-        0 => "no exported function at all".into(),
-        n if n <= LISTED => format!("only {}", listed.join(", ")),
-        n => format!("{} and {} other functions", listed.join(", "), n - LISTED),
+        0 => "no exported function".into(),
+        n if n <= MOST_LISTED => format!("only {}", listed.join(", ")),
+        n => format!("{} and {} other functions", listed.join(", "), n - MOST_LISTED),
     }
 }
 
-/// The memory that an instance's allocator manages, and whether its addresses have 64 bits.
+/// Returns the memory that an instance's allocator manages, and whether its addresses have 64 bits.
 fn memory_of(core: &StoreCore, instance: Instance) -> Result<(usize, bool)> {
     let memory = match (core.instance_export(instance.id(), "memory"), core.instance_memories(instance.id()))
     {
         (Some(Entity::Memory(memory)), _) => memory,
         (_, [only]) => *only as usize,
         (_, []) => bail!("the guest has no memory"),
-        (_, many) => bail!("the guest has {} memories, and exports none of them as `memory`", many.len()),
+        (_, many) => bail!("the guest has {} memories, but exports none of them as `memory`", many.len()),
     };
     ensure!(
         core.shared_memory(memory).is_none(),
-        "the guest's memory is shared with other threads, so that no part of it can be the host's alone: call the guest's \
+        "the guest's memory is shared with other threads, so the host cannot own a part of it: call the guest's \
          allocator yourself, and use SharedMemory::write"
     );
     Ok((memory, core.memory_type(memory).is_64()))

@@ -1,42 +1,42 @@
-//! References to what guests make: objects and small integers.
+//! References to objects and small integers.
 
 use super::kinds::{AnyRef, ArrayRef, EqRef, ExternRef, StructRef};
 use super::rooted::Rooted;
 use crate::{AsContext, AsContextMut, HeapType, Result};
 use belljar_vm::{RawAny, StoreCore};
 
-/// A 31-bit integer that is a reference to itself.
+/// A 31-bit integer that is stored in the reference itself.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default)]
 pub struct I31(u32);
 
 impl I31 {
-    /// The integer, if it fits 31 bits without a sign.
+    /// Creates a small integer from an unsigned one, if it fits 31 bits.
     pub const fn new_u32(value: u32) -> Option<Self> {
         if value >> 31 == 0 { Some(Self(value)) } else { None }
     }
 
-    /// The integer, if it fits 31 bits with a sign.
+    /// Creates a small integer from a signed one, if it fits 31 bits.
     pub const fn new_i32(value: i32) -> Option<Self> {
         let wrapped = Self::wrapping_i32(value);
         if wrapped.get_i32() == value { Some(wrapped) } else { None }
     }
 
-    /// The low 31 bits of an integer.
+    /// Creates a small integer from the low 31 bits of an integer.
     pub const fn wrapping_u32(value: u32) -> Self {
         Self(value & (u32::MAX >> 1))
     }
 
-    /// The low 31 bits of an integer.
+    /// Creates a small integer from the low 31 bits of an integer.
     pub const fn wrapping_i32(value: i32) -> Self {
         Self::wrapping_u32(value as u32)
     }
 
-    /// Without a sign.
+    /// Returns the integer, zero-extended.
     pub const fn get_u32(&self) -> u32 {
         self.0
     }
 
-    /// With its sign.
+    /// Returns the integer, sign-extended.
     pub const fn get_i32(&self) -> i32 {
         ((self.0 << 1) as i32) >> 1
     }
@@ -51,16 +51,16 @@ impl I31 {
 }
 
 impl AnyRef {
-    /// A reference to a small integer.
+    /// Creates a reference to a small integer.
     pub fn from_i31(mut store: impl AsContextMut, value: I31) -> Rooted<Self> {
         Rooted::new(store.as_context_mut().0.core_mut(), value.to_raw())
     }
 
-    /// A host value as a guest's, as `any.convert_extern` does.
+    /// Internalizes a host value, as `any.convert_extern` does.
     ///
     /// # Errors
     ///
-    /// Where the handle means nothing any more, or belongs to another store.
+    /// Returns an error if the handle is no longer valid, or belongs to another store.
     pub fn convert_extern(mut store: impl AsContextMut, value: Rooted<ExternRef>) -> Result<Rooted<Self>> {
         let core = store.as_context_mut().0.core_mut();
         let raw = StoreCore::internalize(value.raw(core)?);
@@ -69,11 +69,11 @@ impl AnyRef {
 }
 
 impl Rooted<AnyRef> {
-    /// What it refers to: of an object its own type.
+    /// Returns the type of the referenced value. For an object, it is the object's own type.
     ///
     /// # Errors
     ///
-    /// Where the handle means nothing any more, or belongs to another store, as with all methods here.
+    /// Returns an error if the handle is no longer valid or belongs to another store, as do all methods here.
     pub fn ty(&self, store: impl AsContext) -> Result<HeapType> {
         let core = store.as_context().0.core();
         let ty = core.heap_type_of_ref(self.raw(core)?);
@@ -88,82 +88,82 @@ impl Rooted<AnyRef> {
         Ok(core.runtime().matches(found, wanted).then_some(raw))
     }
 
-    /// The small integer, if it is one.
+    /// Returns the small integer, if it is one.
     ///
     /// # Errors
     ///
-    /// As [`Rooted::<AnyRef>::ty`], and all methods here.
+    /// Returns an error as [`Rooted::<AnyRef>::ty`] does.
     pub fn as_i31(&self, store: impl AsContext) -> Result<Option<I31>> {
         let core = store.as_context().0.core();
         Ok(core.small_integer(self.raw(core)?).map(I31))
     }
 
-    /// The same reference, if `ref.eq` takes it.
+    /// Returns the same reference, if `ref.eq` accepts it.
     ///
     /// # Errors
     ///
-    /// As there.
+    /// Returns an error as [`Rooted::<AnyRef>::ty`] does.
     pub fn as_eqref(&self, store: impl AsContext) -> Result<Option<Rooted<EqRef>>> {
         Ok(self.is(store, HeapType::Eq)?.map(|_| self.cast()))
     }
 
-    /// The struct, if it is one.
+    /// Returns the struct, if it is one.
     ///
     /// # Errors
     ///
-    /// As there.
+    /// Returns an error as [`Rooted::<AnyRef>::ty`] does.
     pub fn as_struct(&self, store: impl AsContext) -> Result<Option<Rooted<StructRef>>> {
         Ok(self.is(store, HeapType::Struct)?.map(|_| self.cast()))
     }
 
-    /// The array, if it is one.
+    /// Returns the array, if it is one.
     ///
     /// # Errors
     ///
-    /// As there.
+    /// Returns an error as [`Rooted::<AnyRef>::ty`] does.
     pub fn as_array(&self, store: impl AsContext) -> Result<Option<Rooted<ArrayRef>>> {
         Ok(self.is(store, HeapType::Array)?.map(|_| self.cast()))
     }
 
-    /// Whether it is a small integer.
+    /// Returns whether it is a small integer.
     ///
     /// # Errors
     ///
-    /// As there.
+    /// Returns an error as [`Rooted::<AnyRef>::ty`] does.
     pub fn is_i31(&self, store: impl AsContext) -> Result<bool> {
         Ok(self.as_i31(store)?.is_some())
     }
 
-    /// Whether `ref.eq` takes it.
+    /// Returns whether `ref.eq` accepts it.
     ///
     /// # Errors
     ///
-    /// As there.
+    /// Returns an error as [`Rooted::<AnyRef>::ty`] does.
     pub fn is_eqref(&self, store: impl AsContext) -> Result<bool> {
         Ok(self.as_eqref(store)?.is_some())
     }
 
-    /// Whether it is a struct.
+    /// Returns whether it is a struct.
     ///
     /// # Errors
     ///
-    /// As there.
+    /// Returns an error as [`Rooted::<AnyRef>::ty`] does.
     pub fn is_struct(&self, store: impl AsContext) -> Result<bool> {
         Ok(self.as_struct(store)?.is_some())
     }
 
-    /// Whether it is an array.
+    /// Returns whether it is an array.
     ///
     /// # Errors
     ///
-    /// As there.
+    /// Returns an error as [`Rooted::<AnyRef>::ty`] does.
     pub fn is_array(&self, store: impl AsContext) -> Result<bool> {
         Ok(self.as_array(store)?.is_some())
     }
 }
 
 impl Rooted<EqRef> {
-    /// The same reference as one to anything.
+    /// Returns the same reference as an `anyref`.
     pub fn to_anyref(self) -> Rooted<AnyRef> {
         self.cast()
     }

@@ -5,26 +5,26 @@ use super::rooted::Rooted;
 use crate::{ArrayType, AsContext, AsContextMut, Result, Val};
 use anyhow::Context;
 
-/// What arrays of a type are made with.
+/// An allocator of arrays of a type.
 #[derive(Clone, Debug)]
 pub struct ArrayRefPre {
     ty: ArrayType,
 }
 
 impl ArrayRefPre {
-    /// For arrays of this type.
+    /// Creates an allocator of arrays of this type.
     pub fn new(ty: &ArrayType) -> Self {
         Self { ty: ty.clone() }
     }
 }
 
 impl ArrayRef {
-    /// Makes an array of one value, `length` times.
+    /// Creates an array of `length` elements with the same value.
     ///
     /// # Errors
     ///
-    /// Where the value does not fit the elements or belongs to another store, the type to another engine, or the heap
-    /// is full.
+    /// Returns an error if the value is not of the element type or belongs to another store, if the type belongs to
+    /// another engine, or if the heap is full.
     pub fn new(
         mut store: impl AsContextMut,
         pre: &ArrayRefPre,
@@ -38,11 +38,11 @@ impl ArrayRef {
         Ok(Rooted::new(store.core_mut(), raw))
     }
 
-    /// Makes an array of these elements.
+    /// Creates an array with these elements.
     ///
     /// # Errors
     ///
-    /// As [`ArrayRef::new`].
+    /// Returns an error as [`ArrayRef::new`] does.
     pub fn new_fixed(
         mut store: impl AsContextMut,
         pre: &ArrayRefPre,
@@ -59,41 +59,41 @@ impl ArrayRef {
 }
 
 impl Rooted<ArrayRef> {
-    /// Its type.
+    /// Returns the array's type.
     ///
     /// # Errors
     ///
-    /// Where the handle means nothing any more, or belongs to another store, as with all methods here.
+    /// Returns an error if the handle is no longer valid or belongs to another store, as do all methods here.
     pub fn ty(&self, store: impl AsContext) -> Result<ArrayType> {
         let core = store.as_context().0.core();
         let id = core.type_of_ref(self.raw(core)?).context("an array has a type")?;
         ArrayType::of_id(core.runtime(), id).context("an array's type is an array type")
     }
 
-    /// How many elements it has.
+    /// Returns the number of elements.
     ///
     /// # Errors
     ///
-    /// As [`Rooted::<ArrayRef>::ty`].
+    /// Returns an error as [`Rooted::<ArrayRef>::ty`] does.
     pub fn len(&self, store: impl AsContext) -> Result<u32> {
         let core = store.as_context().0.core();
         Ok(core.array_len(self.raw(core)?))
     }
 
-    /// Whether it has no elements.
+    /// Returns whether the array has no elements.
     ///
     /// # Errors
     ///
-    /// As [`Rooted::<ArrayRef>::ty`].
+    /// Returns an error as [`Rooted::<ArrayRef>::ty`] does.
     pub fn is_empty(&self, store: impl AsContext) -> Result<bool> {
         Ok(self.len(store)? == 0)
     }
 
-    /// An element's value; small ones are zero-extended.
+    /// Returns the value of an element. Packed elements are zero-extended.
     ///
     /// # Errors
     ///
-    /// As [`Rooted::<ArrayRef>::ty`], and where the index is outside.
+    /// Returns an error as [`Rooted::<ArrayRef>::ty`] does, or if the index is out of bounds.
     pub fn get(&self, mut store: impl AsContextMut, index: u32) -> Result<Val> {
         let core = store.as_context_mut().0.core_mut();
         let raw = self.raw(core)?;
@@ -101,11 +101,11 @@ impl Rooted<ArrayRef> {
         Ok(Val::from_value(value, core))
     }
 
-    /// All elements' values, in order.
+    /// Returns the values of all elements, in order.
     ///
     /// # Errors
     ///
-    /// As [`Rooted::<ArrayRef>::ty`].
+    /// Returns an error as [`Rooted::<ArrayRef>::ty`] does.
     pub fn elems(&self, mut store: impl AsContextMut) -> Result<Vec<Val>> {
         let mut store = store.as_context_mut();
         (0..self.len(&store)?).map(|i| self.get(&mut store, i)).collect()
@@ -115,19 +115,20 @@ impl Rooted<ArrayRef> {
     ///
     /// # Errors
     ///
-    /// As [`Rooted::<ArrayRef>::get`], and where elements are immutable or the value not of their type.
+    /// Returns an error as [`Rooted::<ArrayRef>::get`] does, if the elements are immutable, or if the value is not of
+    /// their type.
     pub fn set(&self, mut store: impl AsContextMut, index: u32, value: Val) -> Result<()> {
         let core = store.as_context_mut().0.core_mut();
         let (raw, value) = (self.raw(core)?, value.to_value(core)?);
         core.array_set(raw, index, &value)
     }
 
-    /// The same reference as one to anything.
+    /// Returns the same reference as an `anyref`.
     pub fn to_anyref(self) -> Rooted<AnyRef> {
         self.cast()
     }
 
-    /// The same reference as one to what can be compared.
+    /// Returns the same reference as an `eqref`.
     pub fn to_eqref(self) -> Rooted<EqRef> {
         self.cast()
     }

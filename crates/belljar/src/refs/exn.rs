@@ -6,15 +6,16 @@ use crate::{AsContext, AsContextMut, Result, Tag, Val};
 use anyhow::Context;
 
 impl ExnRef {
-    /// Makes an exception. [`crate::Store::throw`] makes an error of it that guests can catch.
+    /// Creates an exception. [`crate::Store::throw`] turns it into an error that guests can catch.
     ///
     /// # Errors
     ///
-    /// Where values do not fit the tag's parameters or belong to another store, or the heap is full.
+    /// Returns an error if the values do not match the tag's parameters or belong to another store, or if the heap is
+    /// full.
     ///
     /// # Panics
     ///
-    /// If the tag belongs to another store.
+    /// Panics if the tag belongs to another store.
     pub fn new(mut store: impl AsContextMut, tag: &Tag, fields: &[Val]) -> Result<Rooted<Self>> {
         let store = store.as_context_mut().0;
         let core = store.core();
@@ -26,34 +27,34 @@ impl ExnRef {
 }
 
 impl Rooted<ExnRef> {
-    /// Its tag.
+    /// Returns the exception's tag.
     ///
     /// # Errors
     ///
-    /// Where the handle means nothing any more, or belongs to another store, as with all methods here.
+    /// Returns an error if the handle is no longer valid or belongs to another store, as do all methods here.
     pub fn tag(&self, store: impl AsContext) -> Result<Tag> {
         let core = store.as_context().0.core();
         Ok(Tag::from_id(core.id(), core.exception_tag(self.raw(core)?)))
     }
 
-    /// A value that it carries.
+    /// Returns one of the values that the exception carries.
     ///
     /// # Errors
     ///
-    /// As [`Rooted::<ExnRef>::tag`], and where there is no such value.
+    /// Returns an error as [`Rooted::<ExnRef>::tag`] does, or if there is no such value.
     pub fn field(&self, store: impl AsContextMut, index: usize) -> Result<Val> {
         let fields = self.fields(store)?;
         let found = fields.get(index).copied();
         found.with_context(|| {
-            format!("the exception carries {} values, and number {index} was asked for", fields.len())
+            format!("the exception carries {} values, so there is no value {index}", fields.len())
         })
     }
 
-    /// All values that it carries, in order.
+    /// Returns all values that the exception carries, in order.
     ///
     /// # Errors
     ///
-    /// As [`Rooted::<ExnRef>::tag`].
+    /// Returns an error as [`Rooted::<ExnRef>::tag`] does.
     pub fn fields(&self, mut store: impl AsContextMut) -> Result<Vec<Val>> {
         let core = store.as_context_mut().0.core_mut();
         let raw = self.raw(core)?;

@@ -8,22 +8,22 @@ use std::any::Any;
 use std::sync::Arc;
 
 impl ExternRef {
-    /// Hands a value to the store, which drops it when neither a guest nor a handle can reach it any more.
+    /// Moves a value into the store, which drops it when neither a guest nor a handle can reach it any more.
     ///
     /// # Errors
     ///
-    /// Where the heap is full.
+    /// Returns an error if the heap is full.
     pub fn new(mut store: impl AsContextMut, value: impl Any + Send + Sync) -> Result<Rooted<Self>> {
         let store = store.as_context_mut().0;
         let raw = store.erased().new_extern(Arc::new(value))?;
         Ok(Rooted::new(store.core_mut(), raw))
     }
 
-    /// A guest's value as an external reference, as `extern.convert_any` does.
+    /// Externalizes a guest's value, as `extern.convert_any` does.
     ///
     /// # Errors
     ///
-    /// Where the handle means nothing any more, or belongs to another store.
+    /// Returns an error if the handle is no longer valid, or belongs to another store.
     pub fn convert_any(mut store: impl AsContextMut, any: Rooted<AnyRef>) -> Result<Rooted<Self>> {
         let core = store.as_context_mut().0.core_mut();
         let raw = StoreCore::externalize(any.raw(core)?);
@@ -32,11 +32,11 @@ impl ExternRef {
 }
 
 impl Rooted<ExternRef> {
-    /// The value; `None` where a guest made it itself (`extern.convert_any`).
+    /// Returns the value, or `None` if it is a guest's value that was externalized (`extern.convert_any`).
     ///
     /// # Errors
     ///
-    /// Where the handle means nothing any more, or belongs to another store.
+    /// Returns an error if the handle is no longer valid, or belongs to another store.
     pub fn data<'a, T: 'static>(
         &self,
         store: impl Into<StoreContext<'a, T>>,

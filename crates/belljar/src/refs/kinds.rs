@@ -35,11 +35,11 @@ gc_refs! {
     ExnRef RawExn root_exn rooted_exn own_exn owned_exn;
 }
 
-/// Anything that guests make: a struct, an array, a small integer; or a host value that was made internal.
+/// Any internal reference: to a struct, an array, a small integer, or a host value that was internalized.
 #[derive(Debug)]
 pub enum AnyRef {}
 
-/// What `ref.eq` compares: a struct, an array or a small integer.
+/// A reference that `ref.eq` compares: to a struct, an array or a small integer.
 #[derive(Debug)]
 pub enum EqRef {}
 
@@ -79,7 +79,7 @@ pub enum ArrayRef {}
 #[derive(Debug)]
 pub enum StructRef {}
 
-/// An exception that a guest or the host has made: a tag, and values of the tag's parameter types.
+/// An exception that a guest or the host created: a tag, and values of the tag's parameter types.
 ///
 /// ```
 /// use belljar::*;
@@ -96,8 +96,8 @@ pub enum StructRef {}
 #[derive(Debug)]
 pub enum ExnRef {}
 
-/// A reference to a value of the host, which guests pass around and cannot look into. Null is an
-/// `Option::None` of it.
+/// A reference to a value of the host, which guests can pass around but not inspect. A null reference is the `None` of
+/// an `Option`.
 ///
 /// ```
 /// use belljar::{Engine, ExternRef, Instance, Module, Rooted, Store};

@@ -1,8 +1,8 @@
-//! References to objects of a store's heap, as the host holds them.
+//! References to objects of a store's heap, for the host.
 //!
-//! Objects move when garbage is collected, so a handle names a place that the collector keeps up to date: a
-//! [`Rooted`] until its scope ends, an [`OwnedRooted`] while it lives. Both are checked at each use: one that
-//! means nothing any more, or belongs to another store, is refused with a sentence.
+//! Objects move during garbage collection, so a handle names a slot that the collector updates. A [`Rooted`] is valid
+//! until its scope ends; an [`OwnedRooted`] is valid while it lives. Each use is checked: using a handle that is no
+//! longer valid, or that belongs to another store, is an error.
 
 mod any;
 mod array;

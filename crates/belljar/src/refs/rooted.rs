@@ -1,4 +1,4 @@
-//! Handles to objects: [`Rooted`] until its scope ends, [`OwnedRooted`] while it lives.
+//! Handles to objects: [`Rooted`], valid until its scope ends, and [`OwnedRooted`], valid while it lives.
 
 use crate::{AsContext, AsContextMut, Result, StoreContext, StoreContextMut};
 use anyhow::Context;
@@ -11,7 +11,9 @@ pub(super) mod sealed {
     pub trait Sealed {}
 }
 
-/// What a handle can refer to: [`AnyRef`], [`EqRef`], [`StructRef`], [`ArrayRef`], [`ExternRef`], [`ExnRef`].
+/// A type that a handle can refer to: [`AnyRef`](super::AnyRef), [`EqRef`](super::EqRef),
+/// [`StructRef`](super::StructRef), [`ArrayRef`](super::ArrayRef), [`ExternRef`](super::ExternRef),
+/// [`ExnRef`](super::ExnRef).
 pub trait GcRef: sealed::Sealed + 'static {
     #[doc(hidden)]
     type Raw: Copy;
@@ -27,8 +29,8 @@ pub trait GcRef: sealed::Sealed + 'static {
     fn owned(store: &StoreCore, root: &OwnedRoot) -> Option<Self::Raw>;
 }
 
-/// A reference that is valid in the scope in which it was made: while the host function runs that made or received it,
-/// until the end of a [`RootScope`], or as long as the store. Small and `Copy`.
+/// A reference that is valid in the scope in which it was created: while the host function runs that created or
+/// received it, until the end of a [`RootScope`], or as long as the store. It is small and `Copy`.
 ///
 /// ```
 /// use belljar::{Engine, ExternRef, RootScope, Store};
@@ -75,31 +77,31 @@ impl<T: GcRef> Rooted<T> {
             T::NAME
         );
         T::rooted(store, self.root).with_context(|| {
-            format!("a Rooted<{}> was used after the end of the scope in which it was made", T::NAME)
+            format!("a Rooted<{}> was used after the end of the scope in which it was created", T::NAME)
         })
     }
 
-    /// The same place under another type, which the caller has checked.
+    /// Returns a handle of the same slot with another type, which the caller has checked.
     pub(crate) fn cast<U: GcRef<Raw = T::Raw>>(self) -> Rooted<U> {
         Rooted { store: self.store, root: self.root, ty: PhantomData }
     }
 
-    /// A handle that stays valid while it lives.
+    /// Creates a handle that stays valid while it lives.
     ///
     /// # Errors
     ///
-    /// Where this one means nothing any more, or belongs to another store.
+    /// Returns an error if this handle is no longer valid, or belongs to another store.
     pub fn to_owned_rooted(&self, mut store: impl AsContextMut) -> Result<OwnedRooted<T>> {
         let core = store.as_context_mut().0.core_mut();
         let raw = self.raw(core)?;
         Ok(OwnedRooted { store: self.store, root: T::own(core, raw), ty: PhantomData })
     }
 
-    /// Whether two references are to the same object (or the same small integer).
+    /// Returns whether two references are to the same object, or to equal small integers.
     ///
     /// # Errors
     ///
-    /// Where one means nothing any more, or belongs to another store.
+    /// Returns an error if a handle is no longer valid, or belongs to another store.
     pub fn ref_eq(store: impl AsContext, a: &Self, b: &Self) -> Result<bool>
     where
         T::Raw: PartialEq,
@@ -129,11 +131,11 @@ impl<T: GcRef> fmt::Debug for OwnedRooted<T> {
 }
 
 impl<T: GcRef> OwnedRooted<T> {
-    /// A handle of the current scope.
+    /// Creates a handle in the current scope.
     ///
     /// # Panics
     ///
-    /// If this one belongs to another store.
+    /// Panics if this handle belongs to another store.
     pub fn to_rooted(&self, mut store: impl AsContextMut) -> Rooted<T> {
         let core = store.as_context_mut().0.core_mut();
         crate::context::check_store(self.store, core, "OwnedRooted");
@@ -142,11 +144,11 @@ impl<T: GcRef> OwnedRooted<T> {
     }
 }
 
-/// A scope for [`Rooted`] handles: those made through it mean nothing after it ends. For loops of the host that
-/// would otherwise keep every object they see.
+/// A scope for [`Rooted`] handles: handles that are created through it become invalid when it ends. For loops of the
+/// host that would otherwise keep alive every object that they use.
 pub struct RootScope<C: AsContextMut> {
     context: C,
-    /// The store in which the scope began: what `context` lends later may be another.
+    /// The store in which the scope began: `context` may lend another store later.
     store: StoreId,
     scope: belljar_vm::RootScope,
 }
@@ -175,7 +177,7 @@ impl<C: AsContextMut> Drop for RootScope<C> {
             }
         };
         if std::thread::panicking() {
-            // A second panic, of a context that anybody has written, would end the process.
+            // A second panic, in a context that the embedder implements, would abort the process.
             let _ = catch_unwind(AssertUnwindSafe(leave));
         } else {
             leave();

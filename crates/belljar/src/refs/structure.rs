@@ -5,25 +5,26 @@ use super::rooted::Rooted;
 use crate::{AsContext, AsContextMut, Result, StructType, Val};
 use anyhow::Context;
 
-/// What structs of a type are made with.
+/// An allocator of structs of a type.
 #[derive(Clone, Debug)]
 pub struct StructRefPre {
     ty: StructType,
 }
 
 impl StructRefPre {
-    /// For structs of this type.
+    /// Creates an allocator of structs of this type.
     pub fn new(ty: &StructType) -> Self {
         Self { ty: ty.clone() }
     }
 }
 
 impl StructRef {
-    /// Makes a struct.
+    /// Creates a struct.
     ///
     /// # Errors
     ///
-    /// Where values do not fit the fields or belong to another store, the type to another engine, or the heap is full.
+    /// Returns an error if the values do not match the fields or belong to another store, if the type belongs to
+    /// another engine, or if the heap is full.
     pub fn new(mut store: impl AsContextMut, pre: &StructRefPre, fields: &[Val]) -> Result<Rooted<Self>> {
         let store = store.as_context_mut().0;
         let core = store.core();
@@ -35,22 +36,22 @@ impl StructRef {
 }
 
 impl Rooted<StructRef> {
-    /// Its type.
+    /// Returns the struct's type.
     ///
     /// # Errors
     ///
-    /// Where the handle means nothing any more, or belongs to another store, as with all methods here.
+    /// Returns an error if the handle is no longer valid or belongs to another store, as do all methods here.
     pub fn ty(&self, store: impl AsContext) -> Result<StructType> {
         let core = store.as_context().0.core();
         let id = core.type_of_ref(self.raw(core)?).context("a struct has a type")?;
         StructType::of_id(core.runtime(), id).context("a struct's type is a struct type")
     }
 
-    /// A field's value; small ones are zero-extended.
+    /// Returns the value of a field. Packed fields are zero-extended.
     ///
     /// # Errors
     ///
-    /// As [`Rooted::<StructRef>::ty`], and where there is no such field.
+    /// Returns an error as [`Rooted::<StructRef>::ty`] does, or if there is no such field.
     pub fn field(&self, mut store: impl AsContextMut, index: usize) -> Result<Val> {
         let core = store.as_context_mut().0.core_mut();
         let raw = self.raw(core)?;
@@ -58,11 +59,11 @@ impl Rooted<StructRef> {
         Ok(Val::from_value(value, core))
     }
 
-    /// All fields' values, in order.
+    /// Returns the values of all fields, in order.
     ///
     /// # Errors
     ///
-    /// As [`Rooted::<StructRef>::ty`].
+    /// Returns an error as [`Rooted::<StructRef>::ty`] does.
     pub fn fields(&self, mut store: impl AsContextMut) -> Result<Vec<Val>> {
         let mut store = store.as_context_mut();
         let count = self.ty(&store)?.fields().len();
@@ -73,19 +74,20 @@ impl Rooted<StructRef> {
     ///
     /// # Errors
     ///
-    /// As [`Rooted::<StructRef>::field`], and where the field is immutable or the value not of its type.
+    /// Returns an error as [`Rooted::<StructRef>::field`] does, if the field is immutable, or if the value is not of
+    /// its type.
     pub fn set_field(&self, mut store: impl AsContextMut, index: usize, value: Val) -> Result<()> {
         let core = store.as_context_mut().0.core_mut();
         let (raw, value) = (self.raw(core)?, value.to_value(core)?);
         core.struct_set(raw, index, &value)
     }
 
-    /// The same reference as one to anything.
+    /// Returns the same reference as an `anyref`.
     pub fn to_anyref(self) -> Rooted<AnyRef> {
         self.cast()
     }
 
-    /// The same reference as one to what can be compared.
+    /// Returns the same reference as an `eqref`.
     pub fn to_eqref(self) -> Rooted<EqRef> {
         self.cast()
     }

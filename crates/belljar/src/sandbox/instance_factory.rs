@@ -1,4 +1,4 @@
-//! How a world comes to be: by running its beginning once, and by copying it from then on.
+//! Creation of sandbox instances: the first one runs the module's initialization, further ones adopt its checkpoint.
 
 use super::sandbox_instance::SandboxInstance;
 use crate::definition::Definition;
@@ -12,7 +12,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 pub(super) type MakeData<T> = Arc<dyn Fn() -> Result<T> + Send + Sync>;
 pub(super) type Prepare<T> = Arc<dyn Fn(&mut Store<T>) -> Result<()> + Send + Sync>;
 
-/// How worlds are made.
+/// Creates the instances of a template.
 pub(super) struct InstanceFactory<T: 'static> {
     pub(super) pre: InstancePre<T>,
     pub(super) make_data: MakeData<T>,
@@ -23,18 +23,18 @@ pub(super) struct InstanceFactory<T: 'static> {
     origin: Mutex<Origin>,
 }
 
-/// Where worlds begin.
+/// Where the initial state of instances comes from.
 #[derive(Clone)]
 enum Origin {
-    /// It is not known yet.
+    /// No instance has been created yet.
     Unknown,
-    /// Where another began.
+    /// Instances adopt this checkpoint.
     Shared(Arc<Checkpoint>),
-    /// Each must run its own beginning, as that adds things to its store that have addresses.
+    /// Each instance must run its own initialization, because it adds entities with addresses to its store.
     Own,
 }
 
-/// The same, whose first world is still to be made.
+/// A factory with the same settings, which has not created an instance yet.
 impl<T: 'static> Clone for InstanceFactory<T> {
     fn clone(&self) -> Self {
         let Self { pre, make_data, prepare, init, limits, verify, origin: _ } = self;
@@ -60,12 +60,12 @@ impl<T: 'static> InstanceFactory<T> {
         self.pre.module().engine()
     }
 
-    /// The host's state for one call or session.
+    /// Creates the host's state for a call or session.
     pub(super) fn data(&self) -> Result<T> {
-        // This may run while a panic of the host goes on.
+        // This may run while a panic of the host is unwinding.
         let made = catch_unwind(AssertUnwindSafe(|| (self.make_data)()));
         let made = made.unwrap_or_else(|_| Err(anyhow::anyhow!("the closure panicked")));
-        made.context("the host's state could not be made")
+        made.context("could not create the host's state")
     }
 
     /// Creates a store, with data if the embedder or the guest will use it before the first session.
@@ -79,12 +79,12 @@ impl<T: 'static> InstanceFactory<T> {
         Ok(store)
     }
 
-    /// A clean world.
+    /// Creates a reset instance.
     pub(super) fn instance(&self) -> Result<Box<SandboxInstance<T>>> {
         let is_of_a_store = |item: &Definition| matches!(item, Definition::Extern(_));
         anyhow::ensure!(
             !self.pre.items.iter().any(is_of_a_store),
-            "a sandbox was linked with something of a store: it has a store of its own, and takes host functions only"
+            "the Linker defines an item of a store: a sandbox has its own store, and accepts only host functions"
         );
         let origin = self.origin().clone();
         if let Origin::Shared(start) = &origin {
@@ -105,7 +105,7 @@ impl<T: 'static> InstanceFactory<T> {
         self.origin.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// A world whose beginning has just been run.
+    /// Creates an instance and runs its initialization.
     fn run(&self) -> Result<Box<SandboxInstance<T>>> {
         let mut store = self.store(true)?;
         let instance = self.pre.instantiate(&mut store)?;
@@ -113,20 +113,20 @@ impl<T: 'static> InstanceFactory<T> {
             instance.get_typed_func::<(), ()>(&mut store, init)?.call(&mut store, ())?;
         }
         let start = Arc::new(store.checkpoint()?);
-        // The first session begins like all others: in a store that was reset, which refuses handles from before, and with data
-        // that no other run has seen.
+        // The first session starts like all others: in a store that was reset, which rejects handles from before the
+        // reset, and with data that no earlier run used.
         store.rewind(&start)?;
         store.replace_data(None);
         if !belljar_vm::tells_written_pages() {
             self.engine().warn(String::from(
-                "the kernel does not tell which pages were written (PAGEMAP_SCAN, Linux 6.7): sandboxes give all their memory back \
-                 after each call, which takes longer",
+                "the kernel does not report which pages were written (PAGEMAP_SCAN, Linux 6.7): sandboxes release all their \
+                 memory after each call, which takes longer",
             ));
         }
         Ok(SandboxInstance::new(store, start, instance.number()))
     }
 
-    /// A world that begins where another did; `None` where that is not possible.
+    /// Creates an instance with the state of a checkpoint; `None` if the store is too different.
     fn copy(&self, start: &Arc<Checkpoint>) -> Result<Option<Box<SandboxInstance<T>>>> {
         let mut store = self.store(self.prepare.is_some())?;
         let instance = self.pre.link_only(&mut store, start)?;

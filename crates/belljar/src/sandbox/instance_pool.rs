@@ -126,7 +126,8 @@ impl<T: 'static> InstancePool<T> {
         }
     }
 
-    /// Begins a session in a reset instance. If the session's data cannot be made, the instance goes back to its stack.
+    /// Begins a session in a reset instance. If the session's data cannot be created, the instance is returned to
+    /// its stack.
     fn begin(&self, mut instance: Box<SandboxInstance<T>>) -> Result<Box<SandboxInstance<T>>> {
         match self.factory.data() {
             Ok(data) => {

@@ -1,4 +1,4 @@
-//! Sandboxes for many threads at once.
+//! Pools of sandboxes, which many threads use at once.
 
 use super::Session;
 use super::instance_factory::InstanceFactory;
@@ -18,13 +18,13 @@ pub struct PoolConfig {
     idle_timeout: Duration,
 }
 
-/// What happens to those who want a sandbox when all are in use and there may be no more.
+/// What happens to a call that needs a sandbox when all are in use and the pool has reached its maximum.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 #[non_exhaustive]
 pub enum Burst {
-    /// They wait, but no longer than this, and are refused then.
+    /// The call waits for at most this time, and then fails.
     Wait(Duration),
-    /// They are refused at once.
+    /// The call fails immediately.
     Refuse,
 }
 
@@ -40,39 +40,41 @@ impl Default for PoolConfig {
 }
 
 impl PoolConfig {
-    /// At most 1000 sandboxes, none made in advance; who comes when all are in use waits up to 10 seconds; what nobody has needed
-    /// for 10 seconds goes.
+    /// Creates the default configuration: at most 1000 sandboxes, none created in advance; calls wait for up to 10
+    /// seconds when all are in use; sandboxes that were not needed for 10 seconds are dropped.
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// Sandboxes that may be in use at once: each takes its dirty pages, some 50 KB and a few mappings of the process. One at least.
+    /// Sets how many sandboxes may be in use at once, at least 1. Each takes its dirty pages, about 50 KB, and a few
+    /// mappings of the process.
     pub fn max_sandboxes(mut self, most: usize) -> Self {
         self.most = most.max(1);
         self
     }
 
-    /// Sandboxes that are made in advance, and kept.
+    /// Sets how many sandboxes are created in advance and kept.
     pub fn min_sandboxes(mut self, least: usize) -> Self {
         self.least = least;
         self
     }
 
-    /// What happens when all are in use.
+    /// Sets what happens when all sandboxes are in use.
     pub fn on_burst(mut self, burst: Burst) -> Self {
         self.burst = burst;
         self
     }
 
-    /// How long sandboxes are kept that nobody needs. It is looked after when others are given back; see
-    /// [`SandboxPool::shrink`] for when there are none.
+    /// Sets how long idle sandboxes are kept. The pool checks this when sandboxes are returned to it; call
+    /// [`SandboxPool::shrink`] when it is otherwise unused.
     pub fn idle_timeout(mut self, time: Duration) -> Self {
         self.idle_timeout = time;
         self
     }
 }
 
-/// All sandboxes of a pool are in use. In an [`Error`](crate::Error) of [`SandboxPool::call`] and [`SandboxPool::session`].
+/// All sandboxes of a pool are in use. It is held by an [`Error`](crate::Error) of [`SandboxPool::call`] and
+/// [`SandboxPool::session`].
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct PoolExhausted {
     most: usize,
@@ -84,7 +86,7 @@ impl fmt::Display for PoolExhausted {
         let Self { most, burst } = self;
         write!(f, "all {most} sandboxes of the pool are in use")?;
         if let Burst::Wait(time) = burst {
-            write!(f, ", and none was given back within {time:?}")?;
+            write!(f, ", and none was returned within {time:?}")?;
         }
         f.write_str(" (PoolConfig::max_sandboxes, PoolConfig::on_burst)")
     }
@@ -92,7 +94,7 @@ impl fmt::Display for PoolExhausted {
 
 impl std::error::Error for PoolExhausted {}
 
-/// Sandboxes for many threads at once: whoever calls gets a clean one, and what it leaves behind is wiped.
+/// A pool of sandboxes for many threads at once. Each call gets a sandbox that was reset.
 ///
 /// ```
 /// use belljar::{Engine, Linker, Module, PoolConfig, SandboxTemplate};
@@ -135,25 +137,27 @@ impl<T: 'static> SandboxPool<T> {
             Capacity { most: config.most, kept: config.most },
             Some(Expiry { idle_timeout: config.idle_timeout, least: config.least }),
         );
-        // One at least, so that what is wrong is told here.
+        // Creates at least one, so that errors are reported here.
         instances.warm(config.least.clamp(1, config.most))?;
         Ok(Self { instances, config })
     }
 
-    /// Calls an export of a clean sandbox, which is wiped however that ends.
+    /// Calls an export in a reset sandbox, and resets the sandbox however the call ends.
     ///
     /// # Errors
     ///
-    /// How the run ended if not by returning; that there is no such export; [`PoolExhausted`].
+    /// Returns an error if the guest did not return, if there is no such export, or as [`SandboxPool::session`] does.
     pub fn call<P: WasmParams, R: WasmResults>(&self, export: &str, params: P) -> Result<R> {
         self.session()?.call_once(export, params)
     }
 
-    /// A clean sandbox for several calls that see what the ones before did, up to when the session is dropped.
+    /// Begins a session in a reset sandbox: several calls, each of which sees what the earlier ones did. Dropping the
+    /// session resets the sandbox.
     ///
     /// # Errors
     ///
-    /// [`PoolExhausted`]; that a new sandbox was needed and could not be made.
+    /// Returns [`PoolExhausted`] if all sandboxes are in use, or an error if a new sandbox was needed and could not be
+    /// created.
     pub fn session(&self) -> Result<Session<'_, T>> {
         let patience = match self.config.burst {
             Burst::Wait(time) => time,
@@ -165,12 +169,12 @@ impl<T: 'static> SandboxPool<T> {
         }
     }
 
-    /// What it has done so far.
+    /// Returns the pool's statistics.
     pub fn statistics(&self) -> PoolStatistics {
         self.instances.statistics()
     }
 
-    /// Lets all sandboxes go that nobody uses, but for [`PoolConfig::min_sandboxes`].
+    /// Drops idle sandboxes until [`PoolConfig::min_sandboxes`] are left.
     pub fn shrink(&self) {
         self.instances.shrink(self.config.least);
     }

@@ -64,12 +64,12 @@ impl<'a, T: 'static> Session<'a, T> {
         }
     }
 
-    /// The sandbox's instance. It is valid until the session ends.
+    /// Returns the sandbox's instance. It is valid until the session ends.
     pub fn instance(&self) -> Instance {
         self.inner().instance()
     }
 
-    /// The store, to be used with [`Session::instance`].
+    /// Returns the store, to be used with [`Session::instance`].
     pub fn store(&mut self) -> &mut Store<T> {
         &mut self.inner_mut().store
     }
@@ -79,7 +79,8 @@ impl<'a, T: 'static> Session<'a, T> {
         self.inner().store.kill_handle()
     }
 
-    /// Ends the session and gives the instance back. Tells why the instance was discarded, if it could not be reset.
+    /// Ends the session and returns the instance to the pool. The result tells why the instance was discarded, if it could
+    /// not be reset.
     fn end(&mut self) -> Option<SandboxDiscarded> {
         let instance = self.inner.take()?;
         if let Some(current) = self.current {

@@ -1,74 +1,76 @@
-//! A bounded pool of values: one stack of idle values for each group of threads, so that threads seldom contend, and a gate at which
-//! threads wait when all values are taken.
+//! A bounded pool of values: one stack of idle values for each group of threads, so that threads rarely contend, and a
+//! gate at which threads wait when all values are taken.
 //!
-//! A value is idle on a stack or taken; otherwise there is room to make one:
+//! A value is idle on a stack, or taken. If there are fewer values than the capacity allows, there is room to create
+//! one:
 //!
 //! | from | to | by |
 //! |---|---|---|
-//! | room | taken | [`Stacks::reserve`], whose [`Reservation`] is kept as long as the value is there ([`Reservation::keep`]) |
-//! | idle | taken | [`Stacks::idle`], from the own stack or another |
+//! | room | taken | [`Stacks::reserve`], whose [`Reservation`] is kept as long as the value exists ([`Reservation::keep`]) |
+//! | idle | taken | [`Stacks::idle`], from the thread's own stack or another |
 //! | taken | idle | [`Stacks::put`] |
 //! | taken | room | [`Stacks::discard`] |
 //!
-//! No thread waits while a value is idle or there is room: a thread announces that it waits before it looks once more, and a thread that
-//! gives a value or room looks for waiting threads afterwards ([`Stacks::wake`]). `tests/models` checks this in every interleaving.
+//! No thread waits while a value is idle or there is room: a thread announces that it waits before it checks once more,
+//! and a thread that returns a value or room checks for waiting threads afterwards ([`Stacks::wake`]). `tests/models`
+//! checks this in all interleavings.
 
 use crate::sync::{AtomicUsize, Condvar, Mutex, MutexGuard, Ordering, fence};
 use smallvec::SmallVec;
 use std::sync::PoisonError;
 use std::time::{Duration, Instant};
 
-/// How many values there may be.
+/// How many values the pool may have.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Capacity {
     pub(super) most: usize,
-    /// Idle ones that a stack keeps.
+    /// The most idle values that a stack keeps.
     pub(super) kept: usize,
 }
 
-/// Idle values, and room for more.
+/// The idle values, and the room for more.
 pub(super) struct Stacks<W> {
     capacity: Capacity,
     stacks: Box<[Stack<W>]>,
-    /// Values that there are.
+    /// Number of existing values.
     made: AtomicUsize,
-    /// The most that there were.
+    /// The most values that existed at once.
     most: AtomicUsize,
-    /// Threads that wait for one.
+    /// Number of waiting threads.
     waiting: AtomicUsize,
     gate: Mutex<()>,
     freed: Condvar,
 }
 
-/// On lines of its own, so that threads do not slow each other down.
+/// Aligned to cache lines of its own, so that threads do not slow each other down.
 #[repr(align(128))]
 struct Stack<W> {
     idle: Mutex<Idle<W>>,
-    /// Returns, counted under the lock and read without it.
-    given: AtomicUsize,
+    /// Number of returned values. Written under the lock, and read without it.
+    returned: AtomicUsize,
 }
 
 /// The idle values of a group of threads.
 pub(super) struct Idle<W> {
-    /// The first few beside the lock: a line fewer to fetch, and none that another stack has a part of.
+    /// The first few lie beside the lock, in a cache line that is fetched anyway and that no other stack shares.
     values: SmallVec<[W; 4]>,
-    /// A stack may count sessions that another uncounts: only the sum of all stacks means something.
+    /// One stack may count a session that another uncounts: only the sum over all stacks is meaningful.
     sessions: u64,
-    /// The fewest since the stack was last looked at: so many were not needed.
+    /// The fewest idle values since the last shrink: this many were not needed.
     fewest: usize,
-    looked: Instant,
+    last_check: Instant,
 }
 
-/// Returns between looks at the clock.
-const GIVEN: usize = 256;
+/// How many returns there are between checks of the clock.
+const RETURNS_PER_CHECK: usize = 256;
 
-/// What whoever needs a value finds.
+/// The result of looking for a value.
 pub(super) enum Available<'a, W> {
     Idle(W),
     Capacity(Reservation<'a, W>),
 }
 
-/// A value fewer, when it is dropped.
+/// Room for one value. Dropping it gives the room back.
 pub(super) struct Reservation<'a, W>(&'a Stacks<W>);
 
 impl<W> Stack<W> {
@@ -78,7 +80,7 @@ impl<W> Stack<W> {
 }
 
 impl<W> Reservation<'_, W> {
-    /// The value is made, and there is no room for another in its stead.
+    /// The value was created: the room stays taken.
     pub(super) fn keep(self) {
         std::mem::forget(self);
     }
@@ -92,10 +94,10 @@ impl<W> Drop for Reservation<'_, W> {
 }
 
 impl<W> Stacks<W> {
-    /// `count` stacks, a power of two.
+    /// Creates `count` stacks, a power of two.
     pub(super) fn new(capacity: Capacity, count: usize) -> Self {
-        let idle = || Idle { values: SmallVec::new(), sessions: 0, fewest: 0, looked: Instant::now() };
-        let stack = |_| Stack { idle: Mutex::new(idle()), given: AtomicUsize::new(0) };
+        let idle = || Idle { values: SmallVec::new(), sessions: 0, fewest: 0, last_check: Instant::now() };
+        let stack = |_| Stack { idle: Mutex::new(idle()), returned: AtomicUsize::new(0) };
         Self {
             capacity,
             stacks: (0..count).map(stack).collect(),
@@ -107,12 +109,12 @@ impl<W> Stacks<W> {
         }
     }
 
-    /// Values that there are, idle or not.
+    /// Returns the number of existing values, idle or taken.
     pub(super) fn made(&self) -> usize {
         self.made.load(Ordering::Relaxed)
     }
 
-    /// The most that there were at a time.
+    /// Returns the most values that existed at once.
     pub(super) fn most(&self) -> usize {
         self.most.load(Ordering::Relaxed)
     }
@@ -121,12 +123,12 @@ impl<W> Stacks<W> {
         &self.stacks[group & (self.stacks.len() - 1)]
     }
 
-    /// The stack of a group of threads, by its number.
+    /// Locks the stack of a group of threads, by the group's number.
     pub(super) fn stack(&self, group: usize) -> MutexGuard<'_, Idle<W>> {
         self.of(group).lock()
     }
 
-    /// An idle value, of the group's stack if there is one.
+    /// Takes an idle value, from the group's own stack if possible.
     #[inline]
     pub(super) fn idle(&self, group: usize) -> Option<W> {
         (group..group + self.stacks.len()).find_map(|number| {
@@ -144,13 +146,13 @@ impl<W> Stacks<W> {
         idle.sessions = idle.sessions.wrapping_add(1);
     }
 
-    /// Takes back the count of a session that took an idle value and could not begin.
+    /// Uncounts a session that took an idle value but could not begin.
     pub(super) fn uncount_session(&self, group: usize) {
         let mut idle = self.stack(group);
         idle.sessions = idle.sessions.wrapping_sub(1);
     }
 
-    /// Capacity for one more value, if there may be one.
+    /// Reserves room for one more value, if the capacity allows.
     pub(super) fn reserve(&self) -> Option<Reservation<'_, W>> {
         let one_more = |made: usize| (made < self.capacity.most).then_some(made + 1);
         let before = self.made.fetch_update(Ordering::Relaxed, Ordering::Relaxed, one_more).ok()?;
@@ -158,18 +160,19 @@ impl<W> Stacks<W> {
         Some(Reservation(self))
     }
 
-    /// An idle value, or room for another.
+    /// Returns an idle value, or room for a new one.
     #[inline]
     pub(super) fn find(&self, group: usize) -> Option<Available<'_, W>> {
         self.idle(group).map(Available::Idle).or_else(|| self.reserve().map(Available::Capacity))
     }
 
-    /// As [`Stacks::find`], once there is something to be found, for as long as `left` says; without an end if that is `None`.
+    /// Finds a value or room as [`Stacks::find`] does, but waits until there is something to find or `left` returns
+    /// zero. If `left` returns `None`, it waits indefinitely.
     pub(super) fn wait(&self, group: usize, left: impl Fn() -> Option<Duration>) -> Option<Available<'_, W>> {
         let mut gate = self.gate.lock().unwrap_or_else(PoisonError::into_inner);
         self.waiting.fetch_add(1, Ordering::SeqCst);
         let found = loop {
-            // ORDER: announced first, then looked.
+            // ORDER: announce that this thread waits, then check.
             fence(Ordering::SeqCst);
             if let Some(found) = self.find(group) {
                 break Some(found);
@@ -184,7 +187,7 @@ impl<W> Stacks<W> {
         found
     }
 
-    /// Puts a value on a stack; the value, where that has enough. Those who wait are told by [`Stacks::wake`].
+    /// Puts a value on a stack, or returns it if the stack is full. [`Stacks::wake`] then notifies waiting threads.
     pub(super) fn put(&self, group: usize, value: W) -> Option<W> {
         let stack = self.of(group);
         let mut idle = stack.lock();
@@ -192,19 +195,19 @@ impl<W> Stacks<W> {
             return Some(value);
         }
         idle.values.push(value);
-        stack.given.store(stack.given.load(Ordering::Relaxed).wrapping_add(1), Ordering::Relaxed);
+        stack.returned.store(stack.returned.load(Ordering::Relaxed).wrapping_add(1), Ordering::Relaxed);
         None
     }
 
-    /// Drops a value, for which there is room then.
+    /// Drops a value, which leaves room for another.
     pub(super) fn discard(&self, value: W) {
         let _reservation = Reservation(self);
         drop(value);
     }
 
-    /// Tells one who waits to look again.
+    /// Wakes a waiting thread, if there is one, so that it checks again.
     pub(super) fn wake(&self) {
-        // ORDER: given first, then looked who waits.
+        // ORDER: return the value, then check for waiting threads.
         fence(Ordering::SeqCst);
         if self.waiting.load(Ordering::Relaxed) > 0 {
             let _gate = self.gate.lock().unwrap_or_else(PoisonError::into_inner);
@@ -212,28 +215,28 @@ impl<W> Stacks<W> {
         }
     }
 
-    /// Drops values that nobody has needed for some time, if it is time to look.
+    /// Drops values that were not needed for `time`, if it is time to check.
     pub(super) fn shrink_after(&self, group: usize, time: Duration, least: usize) {
         let stack = self.of(group);
-        // Most of the time that is all, and nothing is locked.
-        if !stack.given.load(Ordering::Relaxed).is_multiple_of(GIVEN) {
+        // Usually this check is all, and no lock is taken.
+        if !stack.returned.load(Ordering::Relaxed).is_multiple_of(RETURNS_PER_CHECK) {
             return;
         }
         let mut idle = stack.lock();
-        if idle.looked.elapsed() < time {
+        if idle.last_check.elapsed() < time {
             return;
         }
-        idle.looked = Instant::now();
+        idle.last_check = Instant::now();
         let surplus = idle.fewest;
         let spare = self.made().saturating_sub(least);
-        // Those at the bottom have waited longest.
+        // The values at the bottom have been idle longest.
         let gone: Vec<_> = idle.values.drain(..surplus.min(spare)).collect();
         idle.fewest = idle.values.len();
         drop(idle);
         gone.into_iter().for_each(|value| self.discard(value));
     }
 
-    /// Drops all idle values but so many.
+    /// Drops idle values until `least` values are left in all.
     pub(super) fn shrink(&self, least: usize) {
         for number in 0..self.stacks.len() {
             while self.made() > least {
@@ -243,7 +246,7 @@ impl<W> Stacks<W> {
         }
     }
 
-    /// Values that are idle, and sessions that there were.
+    /// Returns the number of idle values, and the number of sessions so far.
     pub(super) fn count(&self) -> (usize, u64) {
         let of = |number| {
             let stack = self.stack(number);

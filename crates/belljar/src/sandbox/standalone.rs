@@ -1,4 +1,4 @@
-//! A sandbox of its own, outside a pool.
+//! A single sandbox, outside a pool.
 
 use super::instance_pool::InstancePool;
 use super::session::{CurrentSession, Session};
@@ -61,7 +61,7 @@ impl<T: 'static> Sandbox<T> {
     ///
     /// # Errors
     ///
-    /// Returns an error if a new instance was needed and could not be created, or if the host's state could not be made.
+    /// Returns an error if a new instance was needed and could not be created, or if the host's state could not be created.
     pub fn session(&mut self) -> Result<Session<'_, T>> {
         let instance = self.instances.take(Duration::MAX).unwrap_or_else(|| anyhow::bail!("no instance"))?;
         Ok(Session::new(&self.instances, instance, self.current.as_deref()))
@@ -86,11 +86,11 @@ impl fmt::Debug for SandboxKillHandle {
 }
 
 impl SandboxKillHandle {
-    /// Ends the current run, as [`KillHandle::kill`] does. Returns `false` if nothing runs.
+    /// Ends the current run, as [`KillHandle::kill`](crate::KillHandle::kill) does. Returns `false` if nothing runs.
     ///
     /// # Errors
     ///
-    /// As [`KillHandle::kill`].
+    /// Returns an error as [`KillHandle::kill`](crate::KillHandle::kill) does.
     pub fn kill(&self, reason: impl Into<KillReason>) -> Result<bool> {
         let current = self.current.lock().unwrap_or_else(PoisonError::into_inner).clone();
         // This handle is of one session: it does nothing to a session that follows.

@@ -1,21 +1,21 @@
-/// What a [`SandboxPool`] has done so far.
+/// Statistics of a [`SandboxPool`](crate::SandboxPool).
 #[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
 #[non_exhaustive]
 pub struct PoolStatistics {
-    /// Sandboxes that there are now.
+    /// Existing sandboxes, idle or in use.
     pub sandboxes: usize,
-    /// Of them, those that nobody uses.
+    /// Idle sandboxes.
     pub idle: usize,
-    /// The most that there were at once.
+    /// The most sandboxes that existed at once.
     pub most_sandboxes: usize,
     /// Sessions and calls that got a sandbox.
     pub sessions: u64,
-    /// Sandboxes that were made.
+    /// Sandboxes that were created.
     pub created: u64,
     /// Sandboxes that could not be reset and were discarded.
     pub discarded: u64,
-    /// Who had to wait for one.
+    /// Calls and sessions that had to wait for a sandbox.
     pub waited: u64,
-    /// Who was refused.
+    /// Calls and sessions that were refused.
     pub refused: u64,
 }

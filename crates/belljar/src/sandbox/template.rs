@@ -1,4 +1,4 @@
-//! What sandboxes are made from.
+//! Templates, from which sandboxes are created.
 
 use super::instance_factory::InstanceFactory;
 use super::instance_pool::{Capacity, InstancePool};
@@ -8,13 +8,13 @@ use crate::{Limits, PoolConfig, Result, Store};
 use std::fmt;
 use std::sync::Arc;
 
-/// What sandboxes are made from: a module with its imports, and how a fresh one comes to be.
+/// A template for sandboxes: a module with its imports, and how to create the host's state.
 ///
-/// The module is instantiated and initialized once. What that leaves behind is shared by all sandboxes of the template, which
-/// begin there without running anything.
+/// The module is instantiated and initialized once. All sandboxes of the template start from the resulting state,
+/// without running any code.
 pub struct SandboxTemplate<T: 'static> {
     factory: Arc<InstanceFactory<T>>,
-    /// Of the sandboxes that were built one by one.
+    /// The instances of sandboxes that were built individually.
     instances: Arc<InstancePool<T>>,
 }
 
@@ -30,11 +30,11 @@ impl<T: 'static> fmt::Debug for SandboxTemplate<T> {
     }
 }
 
-/// Sandboxes that are built one by one are as many as there are; of their worlds these are kept when nobody is in them.
+/// How many idle instances are kept for sandboxes that were built individually.
 const KEPT_INSTANCES: usize = 64;
 
 impl<T: 'static> SandboxTemplate<T> {
-    /// Sandboxes of this module, whose host state `make_data` makes for each call or session.
+    /// Creates a template for a module. `make_data` creates the host's state for each call or session.
     pub fn new(pre: InstancePre<T>, make_data: impl Fn() -> Result<T> + Send + Sync + 'static) -> Self {
         Self::of(InstanceFactory::new(pre, Arc::new(make_data)))
     }
@@ -45,27 +45,27 @@ impl<T: 'static> SandboxTemplate<T> {
         Self { instances: Arc::new(InstancePool::new(factory.clone(), capacity, None)), factory }
     }
 
-    /// Another template, which differs in something.
+    /// Returns a template that differs in one setting.
     fn with(self, change: impl FnOnce(&mut InstanceFactory<T>)) -> Self {
         let mut factory = InstanceFactory::clone(&self.factory);
         change(&mut factory);
         Self::of(factory)
     }
 
-    /// Does something with each new store, before the module is instantiated in it: sets limits, for instance. It is to do the same
-    /// each time.
+    /// Sets a function that is called with each new store, before the module is instantiated in it, for example to set
+    /// limits. It must do the same each time.
     pub fn prepare(self, prepare: impl Fn(&mut Store<T>) -> Result<()> + Send + Sync + 'static) -> Self {
         self.with(|factory| factory.prepare = Some(Arc::new(prepare)))
     }
 
-    /// Calls an export without parameters and results, once. What it leaves behind in the guest is where calls begin. The host's
-    /// state that it used is not kept.
+    /// Sets an export without parameters and results that is called once to initialize the module. All calls start from
+    /// the guest's state after it. The host's state that it used is dropped.
     pub fn init(self, export: &str) -> Self {
         self.with(|factory| factory.init = Some(export.into()))
     }
 
-    /// What each sandbox may have. Time and fuel are those of a call, or of a session as a whole; while a sandbox is made, of each
-    /// instantiation and of the initialization. Default: [`Limits::unlimited`].
+    /// Sets the limits of each sandbox. Limits of time and fuel apply to each call or session as a whole, and, when a
+    /// sandbox is created, to its instantiation and to its initialization. Default: [`Limits::unlimited`].
     ///
     /// ```
     /// use belljar::{Engine, KillReason, Killed, Limits, Linker, Module, SandboxTemplate};
@@ -84,29 +84,30 @@ impl<T: 'static> SandboxTemplate<T> {
         self.with(|factory| factory.limits = limits)
     }
 
-    /// Whether each sandbox that was made clean is compared, byte by byte, with what it was. One that differs is discarded, and
-    /// [`Engine::problems`](crate::Engine::problems) tells. It takes as long as reading all its memory.
+    /// Sets whether each reset sandbox is compared, byte by byte, with its initial state. A sandbox that differs is
+    /// discarded, with a warning in [`Engine::problems`](crate::Engine::problems). This takes as long as reading all
+    /// its memory.
     pub fn verify(self, yes: bool) -> Self {
         self.with(|factory| factory.verify = yes)
     }
 
-    /// A sandbox. It takes a hundred bytes while nobody calls it.
+    /// Creates a sandbox. An idle sandbox takes about a hundred bytes.
     ///
     /// # Errors
     ///
-    /// Where the module cannot be instantiated, or its initialization does not return; where it is linked with something of a
-    /// store, or has a memory that others share.
+    /// Returns an error if the module cannot be instantiated, if its initialization does not return, if an import is
+    /// defined as an item of a store, or if the module has a shared memory.
     pub fn build(&self) -> Result<Sandbox<T>> {
-        // So that what is wrong is told here.
+        // Creates an instance, so that errors are reported here.
         self.instances.warm(1)?;
         Ok(Sandbox::of(self.instances.clone()))
     }
 
-    /// A pool of sandboxes for many threads.
+    /// Creates a pool of sandboxes for many threads.
     ///
     /// # Errors
     ///
-    /// As [`SandboxTemplate::build`].
+    /// Returns an error as [`SandboxTemplate::build`] does.
     pub fn pool(&self, config: PoolConfig) -> Result<SandboxPool<T>> {
         SandboxPool::new(self.factory.clone(), config)
     }

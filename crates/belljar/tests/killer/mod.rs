@@ -1,5 +1,5 @@
-//! A thread that kills one guest after the other, each at some moment after it has said that it runs. Also used by belljar-wasi's
-//! tests.
+//! A thread that kills one guest after another, each at some moment after the guest has announced that it runs.
+//! belljar-wasi's tests use it as well.
 
 use belljar::{Error, KillHandle, Killed, Trap};
 use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
@@ -7,20 +7,20 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-/// Long enough on any machine, however busy.
+/// Long enough for any machine under load.
 pub(crate) const TIMEOUT: Duration = Duration::from_secs(60);
 
-/// Whom to kill, and how long after it has said that it runs.
-struct Job {
+/// Which guest to kill, and how long after it has announced that it runs.
+struct KillRequest {
     handle: KillHandle,
     spins: u32,
 }
 
 pub(crate) struct Killer {
-    jobs: Sender<Job>,
+    requests: Sender<KillRequest>,
     begins: Receiver<Instant>,
     thread: JoinHandle<()>,
-    /// What a guest sets when it runs.
+    /// The guest sets this when it runs.
     pub(crate) runs: &'static AtomicBool,
     seed: u32,
     /// The longest time from a kill to the end of the run.
@@ -30,16 +30,16 @@ pub(crate) struct Killer {
 impl Killer {
     pub(crate) fn new(seed: u32) -> Self {
         let runs: &'static AtomicBool = Box::leak(Box::new(AtomicBool::new(false)));
-        let (jobs, taken) = channel();
+        let (requests, taken) = channel();
         let (began, begins) = channel();
         let thread = std::thread::spawn(move || kill_all(taken, runs, began));
-        Self { jobs, begins, thread, runs, seed, longest: Duration::ZERO }
+        Self { requests, begins, thread, runs, seed, longest: Duration::ZERO }
     }
 
-    /// Has the guest killed that `run` runs, which must end of that.
+    /// Kills the guest that `run` runs; the run must end because of that.
     pub(crate) fn kill(&mut self, name: &str, handle: KillHandle, run: impl FnOnce() -> Result<(), Error>) {
         self.seed = self.seed.wrapping_mul(1664525).wrapping_add(1013904223);
-        self.jobs.send(Job { handle, spins: self.seed >> 17 }).unwrap();
+        self.requests.send(KillRequest { handle, spins: self.seed >> 17 }).unwrap();
         let error = run().unwrap_err();
         let ended = Instant::now();
         assert!(error.is::<Killed>(), "{name}: {error:?}");
@@ -48,14 +48,14 @@ impl Killer {
     }
 
     pub(crate) fn end(self) -> Duration {
-        drop(self.jobs);
+        drop(self.requests);
         self.thread.join().unwrap();
         self.longest
     }
 }
 
-fn kill_all(jobs: Receiver<Job>, runs: &AtomicBool, began: Sender<Instant>) {
-    for Job { handle, spins } in jobs {
+fn kill_all(requests: Receiver<KillRequest>, runs: &AtomicBool, began: Sender<Instant>) {
+    for KillRequest { handle, spins } in requests {
         let end = Instant::now() + TIMEOUT;
         while !runs.swap(false, SeqCst) {
             assert!(Instant::now() < end, "the guest does not begin");

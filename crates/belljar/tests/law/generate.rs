@@ -1,5 +1,5 @@
-//! Modules to be made a mess of: each has some memories, tables, globals and segments, functions that change them, functions that
-//! end a run in some way, and functions that tell what there is.
+//! Generated modules for tests of resets: each has some memories, tables, globals and segments, functions that change
+//! them, functions that end a run in some way, and functions that report the state.
 
 use std::fmt::Write;
 
@@ -27,20 +27,20 @@ impl Random {
     }
 }
 
-/// What a module has, for whoever calls it. Every function takes an `i64` and gives one.
+/// What a module exports. Every function takes and returns an `i64`.
 pub(crate) struct Generated {
     pub wat: String,
     /// Exported as `m0` and so on.
     pub memories: usize,
-    /// `see_t0` and so on tell an element, `size_t0` how many there are.
+    /// `see_t0` and so on return an element, `size_t0` and so on the number of elements.
     pub tables: usize,
-    /// `see_g0` and so on tell a value.
+    /// `see_g0` and so on return a value.
     pub globals: usize,
-    /// `op0` and so on change something.
+    /// `op0` and so on change the state.
     pub ops: usize,
     /// Ways to end a run: names of exports.
     pub ends: Vec<&'static str>,
-    /// What tells whether segments are dropped, and may change memories and tables: names of exports.
+    /// Functions that report whether segments are dropped, and may change memories and tables: names of exports.
     pub probes: Vec<String>,
 }
 
@@ -65,7 +65,7 @@ const TYPES: &str = r#"
   (elem declare func $id0 $id1 $id2 $odd)
 "#;
 
-/// Functions that tell what a reference is, and the ends that every module has.
+/// Functions that describe references, and the ends that every module has.
 const COMMON: &str = r#"
   (func $see_func (param funcref) (result i64)
     (if (ref.is_null (local.get 0)) (then (return (i64.const -1))))
@@ -206,7 +206,7 @@ const ENDS: &[&str] = &[
     "fills_heap_with_externs",
 ];
 
-/// A memory or table, as far as its users have to know it.
+/// A memory or table, as far as its users must know it.
 #[derive(Clone, Copy)]
 struct Space {
     is_64: bool,
@@ -215,18 +215,18 @@ struct Space {
 }
 
 impl Space {
-    /// An index made of an `i64`.
+    /// Converts an `i64` to an index.
     fn index(self, value: &str) -> String {
         if self.is_64 { value.into() } else { format!("(i32.wrap_i64 {value})") }
     }
 
-    /// An `i64` made of an index.
+    /// Converts an index to an `i64`.
     fn widen(self, value: &str) -> String {
         if self.is_64 { value.into() } else { format!("(i64.extend_i32_s {value})") }
     }
 }
 
-/// What can be told, and made from the `i64` in local 0.
+/// A type of values that can be reported, and created from the `i64` in local 0.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Element {
     Func,
@@ -261,7 +261,7 @@ impl Element {
         }
     }
 
-    /// As an `i64`.
+    /// Reports a value as an `i64`.
     fn tell(self, value: &str) -> String {
         match self {
             Self::Func => format!("(call $see_func {value})"),
@@ -280,7 +280,7 @@ impl Element {
         }
     }
 
-    /// A value at the beginning.
+    /// Returns an initial value.
     fn initial(self, random: &mut Random) -> String {
         let number = random.below(1000);
         match self {
@@ -302,7 +302,7 @@ impl Element {
         }
     }
 
-    /// A value made of local 0.
+    /// Creates a value from local 0.
     fn make(self, random: &mut Random) -> String {
         const X: &str = "(local.get 0)";
         match self {
@@ -348,7 +348,7 @@ impl Element {
     }
 }
 
-/// A module, and what to do with it.
+/// Generates a module, and a description of its exports.
 pub(crate) fn generate(seed: u64) -> Generated {
     let mut random = Random(seed);
     let random = &mut random;
@@ -369,7 +369,7 @@ pub(crate) fn generate(seed: u64) -> Generated {
     let ops = 4 + random.below(8) as usize;
     for i in 0..ops {
         let body = module.op(random);
-        // What there is is found by chance, so that an operation may be several.
+        // Which operations are chosen is random, so an operation may consist of several.
         let more = if random.chance(30) { module.op(random) } else { "(i64.const 0)".into() };
         writeln!(module.text, "  (func $op{i} (export \"op{i}\") (type $op) (i64.xor {body} {more}))")
             .unwrap();
@@ -378,7 +378,7 @@ pub(crate) fn generate(seed: u64) -> Generated {
     if random.chance(40) {
         writeln!(module.text, "  (func $start {start}) (start $start)").unwrap();
     }
-    // The host ignores how these end, so that there may be anything in them.
+    // The host ignores how these end, so they may do anything.
     let call = "(drop (call $do (i64.const 8) (i64.const";
     let warm: String = (0..random.below(4)).map(|_| format!("{call} {})))", random.below(1 << 18))).collect();
     writeln!(module.text, "  (func (export \"init\") {warm})").unwrap();
@@ -414,7 +414,7 @@ impl Module {
         let is_64 = random.chance(30);
         let bytes_for_pages = random.chance(20);
         let (unit, suffix) = if bytes_for_pages { (1, " (pagesize 1)") } else { (1 << 16, "") };
-        // Now and then one that is larger than what is wiped in place.
+        // Sometimes one that is larger than what is wiped in place.
         let bytes = if random.chance(8) { 7 << 20 } else { random.below(4 << 16) };
         let minimum = bytes / unit;
         let maximum = random.pick(&[minimum, minimum + 1 + (300_000 / unit), minimum + (20 << 20) / unit]);
@@ -466,7 +466,7 @@ impl Module {
         writeln!(self.text, "  (func (export \"see_t{i}\") (type $op) {tell})").unwrap();
         let size = space.widen(&format!("(table.size $t{i})"));
         writeln!(self.text, "  (func (export \"size_t{i}\") (type $op) {size})").unwrap();
-        // Room that was another's would show.
+        // Space that was used by another table would show.
         let (value, few) = (element.make(random), space.index("(i64.const 30)"));
         let grow = space.widen(&format!("(table.grow $t{i} {value} {few})"));
         writeln!(self.text, "  (func (export \"probe_t{i}\") (type $op) {grow})").unwrap();
@@ -490,7 +490,7 @@ impl Module {
             writeln!(self.text, "  (data $d{i} \"{}\")", "passive!".repeat(1 + random.below(9) as usize))
                 .unwrap();
             self.probes.push(format!("probe_d{i}"));
-            // What is dropped has no bytes.
+            // A dropped segment has no bytes.
             writeln!(
                 self.text,
                 "  (func (export \"probe_d{i}\") (type $op) (call $see_any (array.new_data $bytes $d{i} (i32.const 0) (i32.const 8))))"
@@ -517,7 +517,7 @@ impl Module {
         }
     }
 
-    /// Something that happens, with an `i64` as its result; a value of the caller's choice is in local 0.
+    /// Generates an operation with an `i64` as its result; local 0 is a value of the caller's choice.
     fn op(&self, random: &mut Random) -> String {
         loop {
             let op = match random.below(8) {
@@ -537,7 +537,7 @@ impl Module {
         const X: &str = "(local.get 0)";
         let i = random.below(self.memories.len().max(1) as u64) as usize;
         let memory = *self.memories.get(i)?;
-        // Sometimes outside.
+        // Sometimes out of bounds.
         let mask = random.pick(&[0xfff_u64, 0xffff, 0x1ffff, 0x7f_ffff]);
         let address = memory.index(&format!(
             "(i64.and (i64.mul {X} (i64.const {})) (i64.const {mask}))",
@@ -557,7 +557,7 @@ impl Module {
             }
             5 => format!("(block (result i64) (memory.copy $m{i} $m{i} {address} {zero} {length}) {X})"),
             6 | 7 => memory.widen(&format!("(memory.grow $m{i} {unit})")),
-            // All of it.
+            // The whole memory.
             _ => format!(
                 "(block (result i64) (memory.fill $m{i} {} (i32.const 165) {}) {X})",
                 memory.index("(i64.const 0)"),
@@ -634,7 +634,7 @@ impl Module {
             4 => "(block (result i64) (if (ref.test (ref $node) (global.get $kept)) (then
                 (struct.set $node 1 (ref.cast (ref $node) (global.get $kept)) (local.get 0)))) (i64.const 6))"
                 .into(),
-            // Much garbage, some of which is kept.
+            // Much garbage, some of which stays alive.
             5 => "(block (result i64) (loop $again
                 (global.set $kept (struct.new $fat (ref.null $node) (local.get 0) (i32.const 9)
                     (array.new $longs (local.get 0) (i32.wrap_i64 (i64.and (local.get 0) (i64.const 255))))))

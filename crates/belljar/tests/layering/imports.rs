@@ -1,8 +1,8 @@
-//! Which file of a crate imports which, with re-exports followed to the file that defines a name.
+//! Which file of a crate imports which. Re-exports are followed to the file that defines a name.
 //!
-//! In: the sources of a crate. Out: a graph of its files, and the circles in it. Code of tests is left out, and so are
-//! re-exports: a façade that hands names on does not depend on what they name. Calls of methods are not seen: a type's `impl`
-//! blocks may stand in many files.
+//! In: the sources of a crate. Out: a graph of its files, and the circles in it. Code of tests is ignored, and so are
+//! re-exports: a façade that re-exports names does not depend on what they name. Method calls are not seen: the `impl`
+//! blocks of a type may be spread over many files.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -12,10 +12,10 @@ use syn::visit::Visit;
 /// A module's path from the crate's root.
 type ModulePath = Vec<String>;
 
-/// What a name in a module stands for.
+/// What a name in a module refers to.
 #[derive(Clone, Debug)]
 enum Name {
-    /// Something that this module defines.
+    /// An item that this module defines.
     Item,
     /// A module below this one.
     Module,
@@ -29,7 +29,7 @@ struct Module {
     names: BTreeMap<String, Name>,
     /// Paths of modules whose names are all imported.
     globs: Vec<Vec<String>>,
-    /// Paths that the code names, as written, those of private imports included.
+    /// Paths that the code names, as written, including those of private imports.
     used: BTreeSet<Vec<String>>,
 }
 
@@ -53,7 +53,7 @@ fn is_test(attributes: &[syn::Attribute]) -> bool {
 struct Paths(BTreeSet<Vec<String>>);
 
 impl Paths {
-    /// Macros are not parsed: whatever looks like a path in one is taken for one.
+    /// Macros are not parsed: anything in one that looks like a path is treated as one.
     fn tokens(&mut self, tokens: proc_macro2::TokenStream) {
         use proc_macro2::TokenTree::{Group, Ident, Literal, Punct};
         let mut path: Vec<String> = Vec::new();
@@ -109,7 +109,7 @@ impl<'ast> Visit<'ast> for Paths {
     }
 }
 
-/// The leaves of an import: the name that it gives, if it is no glob, and the path.
+/// Collects the leaves of an import: the name that it introduces, unless it is a glob, and the path.
 fn leaves(tree: &syn::UseTree, above: &[String], out: &mut Vec<(Option<String>, Vec<String>)>) {
     let with = |name: String| above.iter().cloned().chain([name]).collect::<Vec<_>>();
     match tree {
@@ -197,7 +197,8 @@ impl Imports {
         self.modules.insert(path, module);
     }
 
-    /// The file that defines what a path in a module names. `None`: a module, something of another crate, or a local name.
+    /// Returns the file that defines what a path in a module names. `None` for a module, an item of another crate, or a
+    /// local name.
     fn definition(&self, module: &ModulePath, path: &[String], depth: usize) -> Option<PathBuf> {
         let (first, rest) = path.split_first()?;
         if depth > 16 {
@@ -236,7 +237,7 @@ impl Imports {
         }
     }
 
-    /// For each file the files that it imports from, with the names.
+    /// Returns, for each file, the files that it imports from, with the names.
     pub(crate) fn edges(&self) -> BTreeMap<&Path, BTreeMap<PathBuf, BTreeSet<String>>> {
         let mut edges: BTreeMap<&Path, BTreeMap<PathBuf, BTreeSet<String>>> = BTreeMap::new();
         for (path, module) in &self.modules {
@@ -250,7 +251,7 @@ impl Imports {
         edges
     }
 
-    /// Sets of two or more files that reach each other by imports, the largest first.
+    /// Returns the sets of two or more files that import each other, the largest first.
     pub(crate) fn circles(&self) -> Vec<BTreeSet<PathBuf>> {
         let edges = self.edges();
         let reach: BTreeMap<&Path, BTreeSet<&Path>> = edges
@@ -275,7 +276,7 @@ impl Imports {
     }
 }
 
-/// The file of a module that is declared in `file`, which holds the module of this path.
+/// Returns the file of a module that is declared in `file`, which contains the module of this path.
 fn file_of(file: &Path, path: &ModulePath, name: &str) -> PathBuf {
     let is_folder = path.is_empty() || file.file_name().is_some_and(|name| name == "mod.rs");
     let folder = match is_folder {

@@ -1,5 +1,5 @@
-//! Checks the architecture: which crate may depend on which, which files may import each other, where unsafe code, system calls and
-//! assembly may be, and that ARCHITECTURE.md names what exists.
+//! Checks the architecture: which crate may depend on which, which files may import each other, where unsafe code,
+//! system calls and assembly may be, and that all names in ARCHITECTURE.md exist.
 
 mod imports;
 
@@ -12,7 +12,7 @@ fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
 }
 
-/// Crate, and the crates of the workspace that it may depend on.
+/// Each crate, and the crates of the workspace that it may depend on.
 const MAY_USE: &[(&str, &[&str])] = &[
     ("fingerprint", &[]),
     ("parallel", &[]),
@@ -34,7 +34,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("cli", &["belljar", "wasi", "cache", "inspect", "module", "core", "abi", "profile"]),
 ];
 
-/// The workspace's crates named in a manifest's `[dependencies]`.
+/// Returns the workspace's crates in a manifest's `[dependencies]`.
 fn dependencies(manifest: &str) -> BTreeSet<String> {
     let section = manifest.split("\n[").find(|s| s.starts_with("dependencies]")).unwrap_or_default();
     section
@@ -108,7 +108,7 @@ fn unsafe_system_calls_and_assembly_have_their_places() {
         assert!(in_processor || !uses("asm!("), "{} holds assembly", path.display());
         assert!(in_processor || !uses("gregs"), "{} knows the processor's registers", path.display());
         assert!(in_sys || in_machine || !uses("libc::"), "{} makes system calls", path.display());
-        // Types that the kernel hands to signal handlers are all that `machine` has of libc.
+        // The only parts of libc that `machine` uses are types that the kernel passes to signal handlers.
         let types = ["libc::c_int", "libc::c_void", "libc::siginfo_t", "libc::ucontext_t", "libc::REG_"];
         let calls =
             |line: &str| types.iter().fold(line.to_string(), |l, ty| l.replace(ty, "")).contains("libc::");
@@ -116,11 +116,11 @@ fn unsafe_system_calls_and_assembly_have_their_places() {
     }
 }
 
-/// Files of `vm` that import nothing of the crate above them, from the bottom up: what they may import.
+/// The layers of `vm`, from the bottom up, and the files that each may import.
 const LAYERS: &[(&str, &[&str])] = &[
-    // Calls of the operating system. `jit_dump.rs` is the format of a file.
+    // System calls. `jit_dump.rs` is the format of a file.
     ("sys", &["sys", "vm_ptr.rs", "invariants.rs", "sync.rs", "jit_dump.rs"]),
-    // What depends on the processor, and signal handlers: above the code table, below stores.
+    // Code that depends on the processor, and signal handlers: above the code table, below stores.
     (
         "machine",
         &[
@@ -153,14 +153,14 @@ fn the_lower_layers_of_the_vm_import_nothing_from_above() {
     }
 }
 
-/// A circle of more files than this is a part of the program that can only be understood as a whole.
+/// The most files in a circle: a larger one can only be understood as a whole.
 const LARGEST_CIRCLE: usize = 4;
 
-/// The circles of files that import each other, and why each stays.
+/// The circles of files that import each other, and why each is needed.
 const CIRCLES: &[(&str, &[&str])] = &[
-    // A parameter's type gives the native function that reads it, which calls the host function.
+    // A parameter's type determines the native function that reads it, which calls the host function.
     ("vm", &["abi_types.rs", "host.rs"]),
-    // An allocator makes buffers, and a buffer names its allocator.
+    // An allocator creates buffers, and a buffer refers to its allocator.
     ("belljar", &["guest_alloc.rs", "guest_buf.rs"]),
 ];
 
@@ -193,7 +193,7 @@ fn circles_of_files_are_small_and_known() {
     }
 }
 
-/// The only file that makes numbers of pointers, and pointers of numbers.
+/// The only file that converts between pointers and numbers.
 const POINTERS: &str = "vm/src/vm_ptr.rs";
 
 #[test]
@@ -206,7 +206,7 @@ fn one_type_stands_at_the_border_with_generated_code() {
     assert_eq!(files.len(), 1, "{POINTERS} no longer does");
 }
 
-/// What prints a path or a name otherwise than as `OutsideText`.
+/// Ways to print a path or a name without `OutsideText`.
 const OTHER_PRINTERS: [&str; 5] =
     [".display()", "escape_default()", "escape_unicode()", "escape_debug()", "char::is_control"];
 
@@ -223,7 +223,7 @@ fn one_type_decides_what_is_escaped() {
     }
 }
 
-/// A longer file should be split.
+/// Longer files must be split.
 const LONGEST_FILE: usize = 900;
 
 #[test]

@@ -1,12 +1,12 @@
-//! Model checks of the pool of sandboxes (`sandbox/stacks.rs`) in every interleaving that the memory model allows.
+//! Model checks of the pool of sandboxes (`sandbox/stacks.rs`), in all interleavings that the memory model allows.
 //!
-//! The file is compiled here a second time, against loom's atomics and locks ([`sync`]), so the code that is checked is the code that
-//! runs. Threads wait without a timeout, so that loom reports a thread that nobody wakes as a deadlock.
+//! The file is compiled here a second time, against loom's atomics and locks ([`sync`]), so the code that is checked is
+//! the code that runs. Threads wait without a timeout, so that loom reports a thread that is never woken as a deadlock.
 
-// The models use a part of the file.
+// The models use only a part of the file.
 #![allow(dead_code)]
 
-/// Stands in for `crate::sync` in the checked file, with loom's types.
+/// Replaces `crate::sync` in the checked file, with loom's types.
 mod sync {
     pub(crate) use loom::sync::atomic::{AtomicUsize, Ordering, fence};
     pub(crate) use loom::sync::{Condvar, Mutex, MutexGuard};

@@ -9,7 +9,7 @@ use loom::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use loom::thread;
 use stacks::{Available, Capacity, Stacks};
 
-/// A sandbox. The checker refuses it to two threads at a time.
+/// A sandbox. The checker fails if two threads use it at once.
 struct SandboxInstance {
     uses: UnsafeCell<()>,
     alive: Arc<AtomicUsize>,
@@ -62,7 +62,8 @@ impl Pool {
     }
 }
 
-/// Sessions of threads of a group each, on a pool of fewer sandboxes; whether they are lost.
+/// Runs sessions, each on its own thread with its group, on a pool of fewer sandboxes. `bool`: whether the sandbox is
+/// lost.
 fn sessions(pool: &Arc<Pool>, sessions: &[(usize, bool)]) {
     let (first, others) = sessions.split_first().expect("some sessions");
     let spawn = |&(group, is_lost): &(usize, bool)| {

@@ -1,8 +1,8 @@
-//! The source files of a folder, for tests that read them. Also used by the adversary's.
+//! The source files of a folder, for tests that read them. The adversary's tests use it as well.
 
 use std::path::{Path, PathBuf};
 
-/// Adds the Rust files below a folder to those that were found.
+/// Adds the Rust files below a folder to `found`.
 pub(crate) fn add_rust_files(folder: &Path, found: &mut Vec<PathBuf>) {
     for entry in std::fs::read_dir(folder).unwrap() {
         let path = entry.unwrap().path();
