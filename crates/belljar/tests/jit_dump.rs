@@ -179,7 +179,7 @@ fn a_problem_keeps_nothing_from_running(engine: &Engine, path: &Path) {
     symlink("precious", path).unwrap();
     let module = Module::new(engine, r#"(module (func (export "six") (result i32) i32.const 6))"#).unwrap();
     let expected = format!(
-        "could not report function names to perf: could not make {}: expected a regular file, found a symbolic link: remove it",
+        "could not report function names to perf: could not create {}: expected a regular file, found a symbolic link: remove it",
         path.display()
     );
     assert_eq!(engine.problems(), [expected]);

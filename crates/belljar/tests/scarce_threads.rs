@@ -40,10 +40,10 @@ fn a_thread_with_little_stack_is_named_as_the_reason() {
         f.call(&mut store, 1).unwrap_err()
     });
     assert_eq!(error.downcast_ref::<Trap>(), Some(&Trap::StackOverflow));
-    assert!(format!("{error:#}").contains("call guests on a thread with more"), "{error:#}");
+    assert!(format!("{error:#}").contains("call guests on a thread with a larger stack"), "{error:#}");
     // If the thread has enough stack, the error names only the guest.
     let error = call(&Config::new(), i32::MAX).unwrap_err();
-    assert!(!format!("{error:#}").contains("call guests on a thread with more"), "{error:#}");
+    assert!(!format!("{error:#}").contains("call guests on a thread with a larger stack"), "{error:#}");
 }
 
 /// Runs this test's binary again as a user who may not have more threads, if it can switch to one.

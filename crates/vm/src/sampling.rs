@@ -279,6 +279,10 @@ impl Session {
                         samples.frame(address)
                     })
                 };
+                // The thread was between the host and the guest: no function of either was on the guest's stack.
+                if stack.frames().is_empty() && stack.host_calls().is_empty() {
+                    continue;
+                }
                 samples.samples.push(Sample {
                     time: Duration::from_nanos(noted.time),
                     weight: Duration::from_nanos(noted.weight),
