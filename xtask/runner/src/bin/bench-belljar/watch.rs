@@ -195,8 +195,8 @@ impl Seen {
             let start = Instant::now();
             let is_running = match kind {
                 0 => {
-                    let watched = inspector.watched();
-                    watched.look(watched.store(), PATIENCE, |seen| seen.thread.is_some())?
+                    let monitor = inspector.monitor();
+                    monitor.look(monitor.store(), PATIENCE, |seen| seen.thread.is_some())?
                 }
                 _ => {
                     let stack = inspector.capture(PATIENCE)?;
