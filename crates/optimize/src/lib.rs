@@ -14,6 +14,7 @@ mod finalize;
 mod function;
 mod generation_map;
 mod huge;
+mod instructions;
 mod isa;
 mod late_opts;
 mod name;

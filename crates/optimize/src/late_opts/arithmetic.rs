@@ -9,24 +9,19 @@
 use super::edges::{defining_inst, integer};
 use super::loads::replace;
 use super::product;
+use crate::instructions::for_each_inst;
 use cranelift_codegen::cursor::{Cursor, FuncCursor};
 use cranelift_codegen::ir::{Function, Inst, InstBuilder, InstructionData, Opcode, Type, Value, types};
 
 /// Rewrites the patterns in the whole function. Returns whether there were any.
 pub(super) fn shorten(func: &mut Function) -> bool {
     let mut changed = false;
-    let mut next_block = func.layout.entry_block();
-    while let Some(block) = next_block {
-        next_block = func.layout.next_block(block);
-        let mut next = func.layout.first_inst(block);
-        while let Some(inst) = next {
-            next = func.layout.next_inst(inst);
-            if let Some(value) = shorter(func, inst) {
-                replace(func, inst, value);
-                changed = true;
-            }
+    for_each_inst(func, |func, _, inst| {
+        if let Some(value) = shorter(func, inst) {
+            replace(func, inst, value);
+            changed = true;
         }
-    }
+    });
     changed
 }
 

@@ -4,26 +4,21 @@
 //! where the loaded value is zero-extended to an address. This pass turns such a load into a zero-extending load.
 
 use super::edges::defining_inst;
+use crate::instructions::for_each_inst;
 use cranelift_codegen::cursor::{Cursor, FuncCursor};
 use cranelift_codegen::ir::{Function, Inst, InstBuilder, InstructionData, Opcode, Value, types};
 
 /// Gives each 32-bit load whose value is zero-extended a 64-bit result. Returns whether there was one.
 pub(super) fn widen(func: &mut Function) -> bool {
     let mut changed = false;
-    let mut next_block = func.layout.entry_block();
-    while let Some(block) = next_block {
-        next_block = func.layout.next_block(block);
-        let mut next = func.layout.first_inst(block);
-        while let Some(inst) = next {
-            next = func.layout.next_inst(inst);
-            if let Some(narrow) = extension(func, inst)
-                && let Some(wide) = load(func, narrow)
-            {
-                replace(func, inst, wide);
-                changed = true;
-            }
+    for_each_inst(func, |func, _, inst| {
+        if let Some(narrow) = extension(func, inst)
+            && let Some(wide) = load(func, narrow)
+        {
+            replace(func, inst, wide);
+            changed = true;
         }
-    }
+    });
     changed
 }
 

@@ -13,6 +13,7 @@
 //! instruction gets the position of the next one in its block, for which it was placed there.
 
 use super::edges::defining_inst;
+use crate::instructions::for_each_inst;
 use cranelift_codegen::ir::{Block, Function, Inst, InstructionData, Opcode};
 
 /// Gives each instruction without a position that of the next one in its block that has one.
@@ -35,18 +36,12 @@ pub(super) fn fill_missing(func: &mut Function) {
 
 /// Gives the position of each load to the instruction that it may be merged into.
 pub(super) fn move_to_users(func: &mut Function) {
-    let mut next_block = func.layout.entry_block();
-    while let Some(block) = next_block {
-        next_block = func.layout.next_block(block);
-        let mut next = func.layout.first_inst(block);
-        while let Some(inst) = next {
-            next = func.layout.next_inst(inst);
-            if let Some(load) = operand(func, inst, block) {
-                let position = func.srcloc(load);
-                func.set_srcloc(inst, position);
-            }
+    for_each_inst(func, |func, block, inst| {
+        if let Some(load) = operand(func, inst, block) {
+            let position = func.srcloc(load);
+            func.set_srcloc(inst, position);
         }
-    }
+    });
 }
 
 /// Gives each branch to a block that only traps the position of the trap.

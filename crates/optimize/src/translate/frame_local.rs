@@ -10,6 +10,7 @@
 use super::state::{FrameLocals, FrameOffset};
 use super::translator::Translator;
 use crate::huge::FrameLocal;
+use crate::instructions::for_each_inst;
 use crate::region::Region;
 use crate::signature::ADDRESS;
 use cranelift_codegen::ir::{
@@ -103,19 +104,12 @@ impl Translator<'_> {
         if references == 0 {
             return 0;
         }
-        let func = &mut *self.b.func;
-        let mut next_block = func.layout.entry_block();
-        while let Some(block) = next_block {
-            next_block = func.layout.next_block(block);
-            let mut next = func.layout.first_inst(block);
-            while let Some(inst) = next {
-                next = func.layout.next_inst(inst);
-                if func.dfg.insts[inst].opcode().is_safepoint() {
-                    let mark = UserStackMapEntry { ty: MARK, slot, offset: 0 };
-                    func.dfg.append_user_stack_map_entry(inst, mark);
-                }
+        for_each_inst(self.b.func, |func, _, inst| {
+            if func.dfg.insts[inst].opcode().is_safepoint() {
+                let mark = UserStackMapEntry { ty: MARK, slot, offset: 0 };
+                func.dfg.append_user_stack_map_entry(inst, mark);
             }
-        }
+        });
         references
     }
 }
