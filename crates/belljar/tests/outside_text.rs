@@ -90,6 +90,11 @@ fn inputs() {
         std::fs::write(&file, contents).unwrap();
         assert_error(Module::from_file(&engine, &file));
     }
+    // wat 1.263 keeps the path that a parser was given, whatever path is set on its error.
+    for lines in [false, true] {
+        let text = format!("(module (func (call ${evil})))");
+        assert_error(belljar::to_binary(text.as_bytes(), Some(file.as_path()), lines));
+    }
     assert_error(Engine::new(Config::new().target_processor(EVIL)));
 }
 
