@@ -298,12 +298,22 @@ impl<'a> CodeTables<'a> {
     /// Returns the source positions of a function's code by ascending offset in the text; each holds up to the next
     /// offset. For inlined code the position is in the inlined function. Code without a position is skipped.
     pub fn innermost_positions(&self, func: DefinedFuncIndex) -> impl Iterator<Item = (CodeOffset, WasmPc)> {
+        self.positions_of(func).filter_map(|(offset, pc)| Some((offset, pc?)))
+    }
+
+    /// The same as [`CodeTables::innermost_positions`], with `None` for code without a position.
+    pub fn positions_of(
+        &self,
+        func: DefinedFuncIndex,
+    ) -> impl Iterator<Item = (CodeOffset, Option<WasmPc>)> + use<'a> {
         let (range, inlined) = (self.funcs[func.index()], self.inlined);
         position_rows(self.rows_of(func)).filter_map(move |row| {
+            let inlined_pc =
+                |i: u32| Some(inlined.get((range.inlined as usize).checked_add(i as usize)?)?.pc);
             let pc = match row.pos.0.checked_sub(SourcePos::INLINED) {
-                None => WasmPc(row.pos.0),
+                None => Some(WasmPc(row.pos.0)),
                 // There is no row for `SourcePos::NONE`, or for an index from damaged data.
-                Some(i) => inlined.get((range.inlined as usize).checked_add(i as usize)?)?.pc,
+                Some(i) => inlined_pc(i),
             };
             Some((CodeOffset(range.start.0.checked_add(row.offset.0)?), pc))
         })

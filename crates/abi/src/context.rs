@@ -23,6 +23,9 @@ pub struct StoreContext {
     /// The callee of that call: the address of a host function's object, or a builtin
     /// ([`crate::Builtin::exit_callee`]).
     pub exit_callee: usize,
+    /// Whether the innermost activation is apart ([`crate::activation::APART`]): 1 or 0. Then the stubs note
+    /// `exit_sp` and `exit_saved`.
+    pub is_apart: u64,
     /// Fuel used minus fuel given: the guest runs while this is negative.
     pub fuel: i64,
     /// The epoch at which the guest is interrupted.
@@ -43,6 +46,11 @@ pub struct StoreContext {
     pub trap_address: usize,
     /// Code of the [`belljar_core::Trap`].
     pub trap_code: u64,
+    /// The stack pointer at the call that left `exit_fp`, where its return address lies. Only noted if `is_apart`, for
+    /// calls of host functions and of [`crate::Builtin::OutOfFuel`].
+    pub exit_sp: usize,
+    /// The registers at that call that a callee preserves: `rbx` and `r12` to `r15`.
+    pub exit_saved: [usize; 5],
 }
 
 /// Values of [`StoreContext::pending`].

@@ -10,7 +10,7 @@
 //! says where each [`Part`] lies and for which runtime the code was made; it is checked before anything else is read.
 //! An image contains no addresses, and every table is an array of rows that are used in place.
 
-use crate::{CodeTables, LinkedCode};
+use crate::{CodeTables, LinkedCode, TrampolineRow};
 use std::fmt;
 use std::ops::Range;
 use zerocopy::{FromBytes, FromZeros, Immutable, IntoBytes, KnownLayout};
@@ -22,7 +22,7 @@ pub const IMAGE_HEADER_START: usize = 64;
 pub const IMAGE_MAGIC: [u8; 8] = *b"belljar\n";
 
 /// The version of this format. Changes whenever the format of images changes.
-pub const IMAGE_FORMAT: u32 = 5;
+pub const IMAGE_FORMAT: u32 = 6;
 
 /// Alignment of the text, of the parts behind it, and of initial contents of memories: a page of the target machines.
 pub const IMAGE_PAGE: usize = 4096;
@@ -82,6 +82,10 @@ parts! {
     Memory = ".belljar.memory";
     /// The saved state of an instance, if instances are to start from a snapshot.
     Snapshot = ".belljar.snapshot";
+    /// The trampolines of the module's function types: [`TrampolineRow`]s.
+    Trampolines = ".belljar.trampolines";
+    /// The code of the trampolines. It is copied to where it runs.
+    TrampolineCode = ".belljar.trampoline_code";
 }
 
 /// The range of a part, relative to the start of the image.
@@ -247,6 +251,16 @@ impl<'a> Image<'a> {
     /// Returns the range of a part.
     pub fn range(&self, part: Part) -> Range<usize> {
         range(self.directory, part)
+    }
+
+    /// Returns the trampolines, and the bytes that hold their code.
+    ///
+    /// # Errors
+    ///
+    /// Returns an error if the part is not a whole number of rows.
+    pub fn trampolines(&self) -> Result<(&'a [TrampolineRow], &'a [u8]), ImageError> {
+        let rows = rows(self.bytes, self.directory, Part::Trampolines)?;
+        Ok((rows, self.part(Part::TrampolineCode)))
     }
 
     /// Returns the range of the pages that hold the text.

@@ -43,7 +43,7 @@ pub use layout::{FIXED_ELEMENTS, GLOBAL_SIZE, LayoutCounts, TablePlace, VmLayout
 pub use memory::{GUARD_SIZE, can_be_reserved, is_guarded};
 pub use object::{ConstHeader, FuncObject, GuestTable, MemoryDef, MemoryRef};
 pub use positions::{InlinedPos, PosRow, SourcePos, position_at, position_rows, write_positions};
-pub use trampoline::TrampolineKind;
+pub use trampoline::{TrampolineKind, TrampolineRow};
 
 /// Bytes between the constant half and the mutable half of a store's region, and so between an instance's constant
 /// block and its context. It bounds the sum of all constant blocks of a store, and that of all state blocks. The

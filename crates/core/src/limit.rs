@@ -24,6 +24,14 @@ impl LimitUnit {
             Self::Time => format!("{:?}", Duration::from_nanos(amount)),
         }
     }
+
+    /// Formats amounts that a message compares: sizes in bytes have the same unit.
+    pub fn show_all<const N: usize>(self, amounts: [u64; N]) -> [String; N] {
+        match self {
+            Self::Bytes => ByteCount::in_one_unit(amounts),
+            Self::Count | Self::Time => amounts.map(|amount| self.show(amount)),
+        }
+    }
 }
 
 /// Defines an enum of limits. Each row holds the variant's name, the name of the method that sets the limit, its unit,

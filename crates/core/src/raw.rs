@@ -14,12 +14,14 @@ pub struct RawVal {
 macro_rules! scalar {
     ($($from:ident $to:ident $ty:ty: $enc:expr, $dec:expr;)*) => {$(
         #[doc = concat!("A slot that holds this `", stringify!($ty), "`.")]
+        #[inline]
         pub fn $from(v: $ty) -> Self {
             let enc: fn($ty) -> u64 = $enc;
             Self { lo: enc(v), hi: 0 }
         }
 
         #[doc = concat!("The slot read as `", stringify!($ty), "`.")]
+        #[inline]
         pub fn $to(self) -> $ty {
             let dec: fn(u64) -> $ty = $dec;
             dec(self.lo)
@@ -38,11 +40,13 @@ impl RawVal {
     }
 
     /// Creates a slot that holds this vector.
+    #[inline]
     pub fn from_v128(v: u128) -> Self {
         Self { lo: v as u64, hi: (v >> 64) as u64 }
     }
 
     /// Returns the slot read as a vector.
+    #[inline]
     pub fn v128(self) -> u128 {
         (self.hi as u128) << 64 | self.lo as u128
     }

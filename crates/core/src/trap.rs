@@ -73,9 +73,9 @@ traps! {
     /// The garbage-collected heap is full and may not grow.
     GcHeapExhausted = "garbage-collected heap exhausted", "garbage-collected heap exhausted";
     /// An atomic access at an address that is not a multiple of its size.
-    UnalignedAtomic = "unaligned atomic access", "unaligned atomic";
+    HeapMisaligned = "unaligned atomic access", "unaligned atomic";
     /// `memory.atomic.wait` on an unshared memory.
-    ExpectedSharedMemory = "atomic wait on a memory that is not shared", "expected shared memory";
+    AtomicWaitNonSharedMemory = "atomic wait on a memory that is not shared", "expected shared memory";
     /// An import that `Linker::define_unknown_imports_as_traps` filled in.
     UnknownImport = "called an import that has no definition", "unknown import";
     /// A part of the compiled module that was loaded on demand does not match its seal.
@@ -86,6 +86,16 @@ impl Trap {
     /// Returns the trap with this code, or `None` for a number outside the table.
     pub fn from_code(code: u8) -> Option<Trap> {
         Self::ROWS.get(code as usize).map(|row| row.trap)
+    }
+
+    /// Returns the sentence that the trap is printed as.
+    pub fn trap_message(&self) -> &'static str {
+        self.row().message
+    }
+
+    /// Returns the trap with this code: the same as [`Trap::from_code`].
+    pub fn from_u8(byte: u8) -> Option<Trap> {
+        Self::from_code(byte)
     }
 
     /// Returns the number that stands for this trap in compiled code and tables.

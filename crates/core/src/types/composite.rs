@@ -66,6 +66,23 @@ pub enum Mutability {
     Var,
 }
 
+impl Mutability {
+    /// Returns whether this is `Mutability::Const`.
+    pub const fn is_const(&self) -> bool {
+        matches!(self, Self::Const)
+    }
+
+    /// Returns whether this is `Mutability::Var`.
+    pub const fn is_var(&self) -> bool {
+        matches!(self, Self::Var)
+    }
+
+    /// Returns whether this is `Mutability::Var`.
+    pub const fn is_mut(&self) -> bool {
+        self.is_var()
+    }
+}
+
 /// The type of a field or element.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub enum StorageType {

@@ -2,6 +2,7 @@
 
 use super::composite::{FuncType, Mutability};
 use super::val_type::{RefType, TypeRef, ValType};
+use crate::Counted;
 use std::fmt;
 
 /// The type of a global.
@@ -67,6 +68,11 @@ impl TableType {
         Self { element, minimum, maximum, is_64: true }
     }
 
+    /// Creates a table type from its parts.
+    pub const fn of_parts(element: RefType, minimum: u64, maximum: Option<u64>, is_64: bool) -> Self {
+        Self { element, minimum, maximum, is_64 }
+    }
+
     /// Checks that a module could declare this type. The constructors accept any numbers, so every function that
     /// creates a table calls this.
     ///
@@ -116,7 +122,8 @@ pub struct TableTypeError {
 
 impl fmt::Display for TableTypeError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "the minimum of {} elements exceeds the maximum of {}", self.minimum, self.maximum)
+        let minimum = Counted(self.minimum, "element");
+        write!(f, "the minimum of {minimum} exceeds the maximum of {}", self.maximum)
     }
 }
 

@@ -1,6 +1,7 @@
 //! A builder of memory types.
 
 use super::MemoryType;
+use crate::PageCount;
 use std::fmt;
 
 /// Builds a [`MemoryType`]. Defaults: 32-bit addresses, pages of 64 KiB, a minimum of zero pages, no maximum, not
@@ -51,7 +52,7 @@ impl fmt::Display for MemoryTypeError {
                 write!(f, "addresses of this width reach {limit} pages, but {pages} were requested")
             }
             Self::Empty { minimum, maximum } => {
-                write!(f, "the minimum of {minimum} pages exceeds the maximum of {maximum}")
+                write!(f, "the minimum of {} exceeds the maximum of {maximum}", PageCount(*minimum))
             }
             Self::SharedWithoutMaximum => f.write_str("a shared memory needs a maximum"),
         }

@@ -15,4 +15,4 @@ pub use composite::{
 pub use extern_type::{ExternType, GlobalType, MemoryType, TableType, TableTypeError, TagType};
 pub use matching::DefinedTypes;
 pub use memory_builder::{MemoryTypeBuilder, MemoryTypeError};
-pub use val_type::{EngineType, HeapType, RefType, TypeRef, ValType};
+pub use val_type::{HeapType, RefType, TypeRef, ValType};

@@ -12,17 +12,6 @@ pub enum TypeRef {
     Rec(u32),
     /// By its canonical id in the current engine.
     Id(TypeId),
-    /// By the engine that gave it to the embedder, and its id there.
-    Engine(EngineType),
-}
-
-/// A defined type as embedders hold it. It names its engine, so that other engines reject it.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
-pub struct EngineType {
-    /// The engine's number in the process.
-    pub engine: u32,
-    /// The type's canonical id there.
-    pub id: TypeId,
 }
 
 impl fmt::Display for TypeRef {
@@ -30,7 +19,7 @@ impl fmt::Display for TypeRef {
         match self {
             Self::Index(i) => write!(f, "{}", i.0),
             Self::Rec(i) => write!(f, "rec.{i}"),
-            Self::Id(id) | Self::Engine(EngineType { id, .. }) => write!(f, "#{}", id.0),
+            Self::Id(id) => write!(f, "#{}", id.0),
         }
     }
 }
@@ -87,7 +76,7 @@ impl HeapType {
     }
 
     /// Returns the short form of a nullable reference to this type.
-    fn ref_name(&self) -> Option<&'static str> {
+    pub fn ref_name(&self) -> Option<&'static str> {
         Some(match self {
             Self::Any => "anyref",
             Self::Eq => "eqref",
