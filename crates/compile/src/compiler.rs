@@ -1,30 +1,27 @@
-//! A compiler with all its settings: everything besides the module that affects code, in one value.
+//! A tier with the settings of the code that it makes.
 
 use crate::{
-    Budget, BuildObserver, CompileError, CompileLimit, CompileStage, FunctionCost, MemoryAccess, ModulePlan,
-    Tier, Tunables,
+    Budget, BuildObserver, CodeSettings, CompileError, CompileLimit, CompileStage, FunctionCost, ModulePlan,
+    StoredTrampolines, Tier, Tunables,
 };
 use belljar_abi::ImageWriter;
-use belljar_core::{DefinedFuncIndex, OutsideText};
+use belljar_core::DefinedFuncIndex;
 use belljar_module::{Module, ModuleError, WasmFeatures};
 use bytes::Bytes;
-use std::fmt::Write;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// A compiler with all its settings.
+/// A tier with the settings of the code that it makes.
 ///
-/// The output of [`Compiler::build`] depends on the module and on this value alone, and [`Compiler::settings`]
-/// describes all of this value. Two builds with equal settings and modules therefore produce the same code, and
-/// [`Compiler::key`] identifies it.
+/// The output of [`Compiler::build`] depends on the module and on this value alone, and its [`CodeSettings`] describe
+/// all of it. Two builds with equal settings and modules therefore produce the same code, and [`CodeSettings::key`]
+/// identifies it.
 #[derive(Clone)]
 pub struct Compiler {
-    /// The features that modules may use.
-    pub features: WasmFeatures,
-    /// Options that affect the code.
-    pub tunables: Tunables,
-    /// The tier that generates the code.
-    pub tier: Arc<dyn Tier>,
+    settings: CodeSettings,
+    tier: Arc<dyn Tier>,
+    /// Whether several threads compile a module. This does not affect the code.
+    parallel: bool,
 }
 
 /// The reason why a module was not built.
@@ -34,6 +31,8 @@ pub enum BuildError {
     Module(ModuleError),
     /// The module could not be compiled.
     Compile(CompileError),
+    /// The caller's check refused the module, for this reason.
+    Refused(belljar_core::Error),
 }
 
 impl From<CompileError> for BuildError {
@@ -42,124 +41,78 @@ impl From<CompileError> for BuildError {
     }
 }
 
-/// The setting whose value is a set: code for fewer processor features runs where more are available.
-const PROCESSOR: &str = "processor";
-
 impl Compiler {
-    /// Returns everything besides the module that affects code, as lines `name = value`.
-    pub fn settings(&self) -> String {
-        let Self { features, tunables, tier } = self;
-        let Tunables {
-            memory_access,
-            consume_fuel,
-            epoch_interruption,
-            inlining,
-            canonical_nans,
-            deterministic_relaxed_simd,
-            branch_hints,
-            huge_functions,
-        } = *tunables;
-        let target = tier.target();
-        let sources = [belljar_module::FINGERPRINT, crate::FINGERPRINT, tier.fingerprint()];
-        let features: Vec<_> = features.iter_names().map(|(name, _)| name.to_lowercase()).collect();
-        let bit = |on| String::from(if on { "yes" } else { "no" });
-        let lines = [
-            ("compiler", tier.name().into()),
-            ("sources", sources.map(|digest| blake3::Hash::from(digest).to_hex()[..16].to_owned()).join(" ")),
-            ("target", target.triple),
-            (PROCESSOR, target.features.join(" ")),
-            ("wasm", features.join(" ")),
-            (
-                "memory",
-                String::from(match memory_access {
-                    MemoryAccess::Reserved => "reserved",
-                    MemoryAccess::Checked => "checked",
-                }),
-            ),
-            ("fuel", bit(consume_fuel)),
-            ("epochs", bit(epoch_interruption)),
-            ("inlining", bit(inlining)),
-            ("canonical NaNs", bit(canonical_nans)),
-            ("deterministic relaxed SIMD", bit(deterministic_relaxed_simd)),
-            ("branch hints", bit(branch_hints)),
-            ("all as huge functions", bit(huge_functions)),
-        ];
-        let mut text = String::new();
-        for (name, value) in lines {
-            writeln!(text, "{name} = {value}").expect("writing to a string cannot fail");
-        }
-        text
+    /// Combines a tier with the settings of the code that it makes.
+    pub fn new(settings: CodeSettings, tier: Arc<dyn Tier>, parallel: bool) -> Self {
+        Self { settings, tier, parallel }
     }
 
-    /// Returns a key that identifies the code of a binary: a digest of the binary and of all settings (BLAKE3).
-    pub fn key(&self, wasm: &[u8]) -> [u8; 32] {
-        let mut hasher = blake3::Hasher::new_derive_key("belljar 2026-11 key of a compiled module");
-        let settings = self.settings();
-        hasher.update(&(settings.len() as u64).to_le_bytes()).update(settings.as_bytes());
-        // For a small module, starting threads takes longer than they save.
-        match wasm.len() < PARALLEL_HASHING {
-            true => hasher.update(wasm),
-            false => belljar_parallel::run(|| hasher.update_rayon(wasm)),
-        };
-        hasher.finalize().into()
+    /// Returns the same compiler with other options.
+    #[must_use]
+    pub fn with_tunables(&self, tunables: Tunables) -> Self {
+        let settings = CodeSettings { tunables, ..self.settings.clone() };
+        Self { settings, tier: self.tier.clone(), parallel: self.parallel }
     }
 
-    /// Returns the first setting that differs, as the reason why code compiled with other settings cannot replace this
-    /// compiler's.
-    pub fn refuses(&self, settings: &str) -> Option<String> {
-        let ours = self.settings();
-        for line in ours.lines() {
-            let (name, here) = line.split_once(" = ")?;
-            let there = value(name, settings).unwrap_or_default();
-            if name == PROCESSOR {
-                let missing: Vec<_> =
-                    there.split(' ').filter(|f| !here.split(' ').any(|has| has == *f)).collect();
-                if !missing.is_empty() {
-                    return Some(format!(
-                        "it needs a processor with {}, which this one lacks",
-                        OutsideText::new(&missing.join(", "))
-                    ));
-                }
-            } else if here != there {
-                let there = OutsideText::new(&there);
-                return Some(format!(
-                    "it was made with `{name} = {there}`, and this engine has `{name} = {here}`"
-                ));
-            }
-        }
-        (ours.lines().count() != settings.lines().count())
-            .then(|| "it was made with settings that this release does not know".into())
+    /// Returns the same compiler for modules that may use these features.
+    #[must_use]
+    pub fn with_features(&self, features: WasmFeatures) -> Self {
+        let settings = CodeSettings { features, ..self.settings.clone() };
+        Self { settings, tier: self.tier.clone(), parallel: self.parallel }
     }
 
-    /// Returns what this machine's processor lacks to run code that was compiled with these settings.
-    pub fn lacking(&self, settings: &str) -> Option<String> {
-        let has = self.tier.host_features();
-        let needed = value(PROCESSOR, settings).unwrap_or_default();
-        let lacks: Vec<_> = needed.split_whitespace().filter(|feature| !has.contains(feature)).collect();
-        (!lacks.is_empty()).then(|| {
-            let lacks = lacks.join(", ");
-            format!("it needs a processor with {lacks}, which this one lacks")
-        })
+    /// Returns the settings of its code.
+    pub fn settings(&self) -> &CodeSettings {
+        &self.settings
     }
 
-    /// Validates and compiles a binary. Returns the module and the image of its code. The observer is notified of
-    /// progress and has no influence on the result.
+    /// Returns the tier that generates the code.
+    pub fn tier(&self) -> &Arc<dyn Tier> {
+        &self.tier
+    }
+
+    /// Compiles the trampolines that a module's file contains.
     ///
     /// # Errors
     ///
-    /// Returns an error if the binary is invalid, exceeds what the compiler supports, or exceeds the budget.
+    /// Returns an error if the tier refuses a signature.
+    pub fn trampolines(&self, module: &Module) -> Result<StoredTrampolines, CompileError> {
+        StoredTrampolines::compile(module, &*self.tier)
+    }
+
+    /// Validates and compiles a binary. Returns the module and the image of its code. `check` may refuse a valid module
+    /// before it is compiled. The observer is notified of progress and has no influence on the result.
+    ///
+    /// # Errors
+    ///
+    /// Returns an error if the binary is invalid, is refused, exceeds what the compiler supports, or exceeds the budget.
     pub fn build(
         &self,
         wasm: Bytes,
+        check: &(dyn Fn(&Module) -> belljar_core::Result<()> + Sync),
+        observer: &dyn BuildObserver,
+        budget: &Budget,
+    ) -> Result<(Module, Vec<u8>), BuildError> {
+        match self.parallel {
+            true => self.build_here(wasm, check, observer, budget),
+            false => belljar_parallel::on_one_thread(|| self.build_here(wasm, check, observer, budget)),
+        }
+    }
+
+    fn build_here(
+        &self,
+        wasm: Bytes,
+        check: &(dyn Fn(&Module) -> belljar_core::Result<()> + Sync),
         observer: &dyn BuildObserver,
         budget: &Budget,
     ) -> Result<(Module, Vec<u8>), BuildError> {
         observer.begin(CompileStage::Validation, 0);
         budget.check(CompileLimit::ModuleSize, wasm.len() as u64, None)?;
-        let module = belljar_module::validate_until_stopped(wasm, self.features, budget);
+        let module = belljar_module::validate_until_stopped(wasm, self.settings.features, budget);
         // Validation does not know why the budget stopped it.
         let module =
             module.map_err(|error| budget.end().map_or(BuildError::Module(error), BuildError::Compile))?;
+        check(&module).map_err(BuildError::Refused)?;
         let image = self.code(&module, observer, budget)?;
         Ok((module, image))
     }
@@ -176,9 +129,10 @@ impl Compiler {
         budget: &Budget,
     ) -> Result<Vec<u8>, CompileError> {
         check_sizes(module, budget)?;
-        let plan = ModulePlan::new(module, self.tunables);
+        let plan =
+            ModulePlan::new(module, self.settings.tunables).with_fuel_costs(self.settings.fuel_costs.clone());
         let artifact = crate::compile(&plan, &*self.tier, observer, budget)?;
-        let image = ImageWriter::new(&artifact, &self.settings()).finish();
+        let image = ImageWriter::new(&artifact, &self.settings.to_text()).finish();
         observer.begin(CompileStage::Finished, crate::link::code_bytes(module));
         Ok(image)
     }
@@ -194,11 +148,3 @@ fn check_sizes(module: &Module, budget: &Budget) -> Result<(), CompileError> {
     let cost = FunctionCost { index, bytes, written_out: 0, cpu: Duration::ZERO };
     budget.check(CompileLimit::FunctionSize, bytes, Some(cost))
 }
-
-/// Returns the value of a setting.
-fn value<'a>(name: &str, settings: &'a str) -> Option<&'a str> {
-    settings.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(" = "))
-}
-
-/// From this size on, hashing on several threads is faster.
-const PARALLEL_HASHING: usize = 1 << 20;

@@ -4,6 +4,7 @@
 //! The image's bytes stay where they are. The parts that only files have follow them: initial contents of memories,
 //! metadata, the binary (or the needed parts of it), symbols, section headers, and at the very end space for a seal.
 
+use crate::StoredTrampolines;
 use belljar_abi::{IMAGE_HEADER_START, Image, ImageHeader, ImageWriter, Part, PartRange};
 use belljar_core::{DefinedFuncIndex, OutsideText};
 use belljar_module::{Module, ModuleMetadata};
@@ -23,17 +24,28 @@ pub enum Keep {
     All,
 }
 
+/// What a file contains besides a module's code.
+pub struct FileContents<'a> {
+    /// How much of the binary.
+    pub keep: Keep,
+    /// The saved state to start instances from; may be empty.
+    pub snapshot: &'a [u8],
+    /// The trampolines of the module's function types; may be empty.
+    pub trampolines: &'a StoredTrampolines,
+    /// Whether there is a symbol for each function.
+    pub symbols: bool,
+}
+
 /// Creates a file from a module and the image of its code. The file ends with zeros as space for a seal, whose size
-/// `seal` computes from the number of bytes before it. `snapshot` is the saved state to start instances from; it may be
-/// empty.
+/// `seal` computes from the number of bytes before it.
 pub fn object_file(
     image: Image<'_>,
     module: &Module,
     key: [u8; 32],
-    keep: Keep,
-    snapshot: &[u8],
+    contents: FileContents<'_>,
     seal: impl Fn(usize) -> usize,
 ) -> Vec<u8> {
+    let FileContents { keep, snapshot, trampolines, symbols } = contents;
     let mut writer = ImageWriter::of(image);
     writer.set_key(key);
     let images = module.memory_images();
@@ -45,8 +57,14 @@ pub fn object_file(
         Keep::All => writer.add(Part::Binary, &module.binary().to_bytes()),
     }
     writer.add(Part::Snapshot, snapshot);
+    trampolines.add_to(&mut writer);
     let (bytes, header) = writer.finish_with_header();
-    File { bytes, sections: Vec::new(), names: vec![0] }.finish(&header, image, module, seal)
+    File { bytes, sections: Vec::new(), names: vec![0] }.finish(
+        &header,
+        image,
+        symbols.then_some(module),
+        seal,
+    )
 }
 
 /// A file under construction.
@@ -65,7 +83,7 @@ impl File {
         mut self,
         header: &ImageHeader,
         image: Image<'_>,
-        module: &Module,
+        symbols_of: Option<&Module>,
         seal: impl Fn(usize) -> usize,
     ) -> Vec<u8> {
         self.sections.push(section(0, elf::SHT_NULL, PartRange::default()));
@@ -74,7 +92,9 @@ impl File {
         }
         let whole = PartRange { start: IMAGE_HEADER_START as u64, length: size_of::<ImageHeader>() as u64 };
         self.named(".belljar.header", elf::SHT_PROGBITS, whole);
-        self.symbols(header.parts[Part::Text as usize].start, image, module);
+        if let Some(module) = symbols_of {
+            self.symbols(header.parts[Part::Text as usize].start, image, module);
+        }
         let programs = self.append(8, bytes_of_slice(&load_segments(header, image)));
         // The last two sections, whose names must be in the section with the names.
         let name = self.name(".shstrtab");
@@ -151,7 +171,7 @@ impl File {
     }
 }
 
-/// Returns a function's name from the name section, escaped: tools that list symbols print it, and terminals must not
+/// Returns a function's name, escaped: tools that list symbols print it, and terminals must not
 /// interpret it.
 fn printed_name(module: &Module, func: DefinedFuncIndex) -> Cow<'_, str> {
     let func = module.func_index(func);

@@ -217,7 +217,6 @@ impl CompileLimitExceeded {
     /// Describes what happened, without saying how to raise the limit.
     pub fn sentence(&self) -> String {
         let Self { limit, wanted, allowed, function } = self;
-        let allowed = limit.show(*allowed);
         let what = match limit {
             CompileLimit::ModuleSize => "the module has",
             CompileLimit::Functions => "the number of functions that the module defines is",
@@ -226,8 +225,11 @@ impl CompileLimitExceeded {
             CompileLimit::Memory => "compiling it takes about",
         };
         let mut text = match wanted {
-            Some(wanted) => format!("{what} {}, and the limit is {allowed}", limit.show(*wanted)),
-            None => format!("{what} more than the limit of {allowed}"),
+            Some(wanted) => {
+                let [wanted, allowed] = limit.unit().show_all([*wanted, *allowed]);
+                format!("{what} {wanted}, and the limit is {allowed}")
+            }
+            None => format!("{what} more than the limit of {}", limit.show(*allowed)),
         };
         match function {
             Some(function) if *limit == CompileLimit::Cpu => {

@@ -1,6 +1,6 @@
 //! Decisions about a whole module that affect the code of every function.
 
-use crate::{MemoryAccess, Tunables};
+use crate::{FuelCosts, MemoryAccess, Tunables};
 use belljar_abi::gc::{ArrayLayout, FieldLayout};
 use belljar_core::{CompositeType, DefinedFuncIndex, FuncIndex, MemoryIndex, TableIndex, TypeIndex, TypeRef};
 use belljar_module::{BranchHints, ElemItems, FunctionBody, Module, SegmentMode};
@@ -75,6 +75,10 @@ pub struct ModulePlan<'a> {
     pub module: &'a Module,
     /// Options that affect the code.
     pub tunables: Tunables,
+    /// What the code pays in fuel, if it counts fuel.
+    pub fuel_costs: FuelCosts,
+    /// Whether calls of small functions are inlined.
+    pub inlines: bool,
     /// For each table, its contents if they never change.
     pub read_only_tables: Vec<Option<ReadOnlyTable>>,
     /// Imports that need a thunk, in the order of their thunks.
@@ -113,7 +117,23 @@ impl<'a> ModulePlan<'a> {
             false => Vec::new(),
         };
         let has_subtypes = has_subtypes(module);
-        Self { module, tunables, read_only_tables, thunks, branch_hints, objects, has_subtypes }
+        Self {
+            module,
+            tunables,
+            fuel_costs: FuelCosts::default(),
+            inlines: tunables.inlining.is_for(module),
+            read_only_tables,
+            thunks,
+            branch_hints,
+            objects,
+            has_subtypes,
+        }
+    }
+
+    /// Sets what the code pays in fuel, if it counts fuel.
+    #[must_use]
+    pub fn with_fuel_costs(self, fuel_costs: FuelCosts) -> Self {
+        Self { fuel_costs, ..self }
     }
 
     /// Returns the contents of a table if they never change and every element that may be called as type `ty` has

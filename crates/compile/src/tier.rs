@@ -1,17 +1,8 @@
 //! The interface of a compiler tier.
 
-use crate::{CompileError, FunctionBudget, ModulePlan};
+use crate::{CompileError, FunctionBudget, ModulePlan, Target, TierOrigin};
 use belljar_abi::{CompiledFunction, TrampolineKind};
 use belljar_core::{DefinedFuncIndex, FuncIndex, FuncType};
-
-/// The machine that code is for.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Target {
-    /// Its triple.
-    pub triple: String,
-    /// The processor features that the code needs.
-    pub features: Vec<&'static str>,
-}
 
 /// A compiler. It keeps no state between functions, so any number of them can be compiled at the same time.
 ///
@@ -20,11 +11,8 @@ pub struct Target {
 /// in order, floats and vectors the vector registers; a single result returns in the first register of its
 /// class. Every frame keeps the frame pointer.
 pub trait Tier: Send + Sync {
-    /// Returns the tier's name and version, which are part of the identity of its code.
-    fn name(&self) -> &'static str;
-
-    /// Returns a digest of the tier's sources, which tells its builds apart.
-    fn fingerprint(&self) -> [u8; 32];
+    /// Returns which build of which tier it is, which is part of the identity of its code.
+    fn origin(&self) -> TierOrigin;
 
     /// Returns the machine that its code is for.
     fn target(&self) -> Target;

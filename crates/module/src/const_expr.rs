@@ -162,6 +162,7 @@ impl ConstExpr {
                     return Err(ModuleError::Invalid {
                         message: format!("constant expression required, found {other:?}"),
                         offset,
+                        place: None,
                     });
                 }
             });

@@ -21,6 +21,8 @@ pub enum ModuleError {
         message: String,
         /// Byte position in the binary.
         offset: u64,
+        /// If the binary was made from text: a line end, and the lines that show the position there.
+        place: Option<Box<str>>,
     },
     /// The binary is valid but exceeds what this implementation holds.
     TooLarge {
@@ -35,7 +37,7 @@ pub enum ModuleError {
 
 impl From<wasmparser::BinaryReaderError> for ModuleError {
     fn from(e: wasmparser::BinaryReaderError) -> Self {
-        Self::Invalid { message: e.message().to_string(), offset: e.offset() }
+        Self::Invalid { message: e.message().to_string(), offset: e.offset(), place: None }
     }
 }
 
@@ -45,16 +47,27 @@ impl fmt::Display for ModuleError {
             Self::Empty => f.write_str("the input is empty: expected a wasm binary or its text format"),
             Self::NotWasm { found } => write!(
                 f,
-                "not a wasm binary: expected it to start with the bytes 00 61 73 6d (\"\\0asm\"), found {}",
-                found.iter().map(|b| format!("{b:02x}")).collect::<Vec<_>>().join(" ")
+                "not a wasm binary: expected it to start with the bytes 00 61 73 6d (\"\\0asm\"), found {}{}",
+                found.iter().map(|b| format!("{b:02x}")).collect::<Vec<_>>().join(" "),
+                match &**found {
+                    [0x7f, b'E', b'L', b'F'] =>
+                        ": if this is a compiled module, Module::deserialize loads it",
+                    text if is_start_of_text(text) => {
+                        ": if this is the text format, Module::new and Module::from_file take it as well"
+                    }
+                    _ => "",
+                }
             ),
             Self::Component => f.write_str(
                 "this is a component, but a core module is expected: build for wasm32-wasip1, or extract the \
                  module with `wasm-tools component unbundle`",
             ),
-            Self::Invalid { message, offset } => {
-                let message = OutsideText::new(message);
-                write!(f, "invalid wasm module: {message} (at byte {offset:#x})")
+            Self::Invalid { message, offset, place } => {
+                write!(f, "invalid wasm module: {}", OutsideText::new(message))?;
+                match place {
+                    Some(place) => f.write_str(place),
+                    None => write!(f, " (at byte {offset:#x})"),
+                }
             }
             Self::Stopped => f.write_str("validation was stopped"),
             Self::WrongMetadata => {
@@ -63,6 +76,11 @@ impl fmt::Display for ModuleError {
             Self::TooLarge { what } => write!(f, "the module is too large: {what}"),
         }
     }
+}
+
+/// Returns whether the text format can start with these bytes.
+fn is_start_of_text(bytes: &[u8]) -> bool {
+    matches!(bytes.trim_ascii_start(), [] | [b'(' | b';', ..])
 }
 
 impl std::error::Error for ModuleError {}

@@ -1,14 +1,15 @@
 //! A described module: the contents of a binary except the instructions, with its bytes.
 
 use crate::branch_hints::{self, BranchHints};
+use crate::import_export::{EntityIndex, Export, Import};
 use crate::rows::Rows;
 use crate::segments::{ActiveData, ElemSegment, PassiveData};
 use crate::{Binary, ConstExpr, FuncFacts, MemoryImages, Names, TableUse};
 use belljar_abi::{FIXED_ELEMENTS, LayoutCounts, VmLayout};
 use belljar_core::{
     CompositeType, DataIndex, DefinedFuncIndex, DefinedTypes, ExternType, FuncIndex, FuncType, GlobalIndex,
-    GlobalType, HeapType, MemoryIndex, MemoryType, SubType, TableIndex, TableType, TagIndex, TagType,
-    TypeIndex, TypeRef, WasmPc,
+    GlobalType, HeapType, MemoryType, SubType, TableIndex, TableType, TagIndex, TagType, TypeIndex, TypeRef,
+    WasmPc,
 };
 use bytes::Bytes;
 use std::iter::once;
@@ -17,41 +18,6 @@ use std::sync::OnceLock;
 use wasmparser::{BinaryReader, FunctionBody};
 use zerocopy::little_endian::U32;
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
-
-/// The index of an item that can be imported or exported.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
-pub enum EntityIndex {
-    /// A function.
-    Func(FuncIndex),
-    /// A table.
-    Table(TableIndex),
-    /// A memory.
-    Memory(MemoryIndex),
-    /// A global.
-    Global(GlobalIndex),
-    /// A tag.
-    Tag(TagIndex),
-}
-
-/// An import. The imports of one kind are in the order of that kind's index space.
-#[derive(Clone, Debug)]
-pub struct Import {
-    /// The module name.
-    pub module: Box<str>,
-    /// The field name.
-    pub name: Box<str>,
-    /// The imported item's index in the module.
-    pub entity: EntityIndex,
-}
-
-/// An export.
-#[derive(Clone, Debug)]
-pub struct Export {
-    /// Its name.
-    pub name: Box<str>,
-    /// The exported item.
-    pub entity: EntityIndex,
-}
 
 /// The range of a function's body in the binary.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, FromBytes, IntoBytes, Immutable, KnownLayout, Unaligned)]
@@ -426,9 +392,10 @@ impl Module {
         &self.layout
     }
 
-    /// Returns the name section, which the first call parses.
+    /// Returns the names of functions and globals. The first call parses the name section.
     pub fn names(&self) -> &Names {
-        self.names.get_or_init(|| Names::read(self.custom_section("name").unwrap_or_default()))
+        self.names
+            .get_or_init(|| Names::read(self.custom_section("name").unwrap_or_default(), self.exports()))
     }
 
     /// Returns the type of an item by its index.
@@ -479,7 +446,7 @@ impl DefinedTypes for Module {
         match ty {
             TypeRef::Index(i) => HeapType::of_composite(&self.types[i.index()].composite),
             // A module's own types refer to each other by index alone.
-            TypeRef::Rec(_) | TypeRef::Id(_) | TypeRef::Engine(_) => HeapType::Any,
+            TypeRef::Rec(_) | TypeRef::Id(_) => HeapType::Any,
         }
     }
 

@@ -1,5 +1,7 @@
-//! The name section: names that the source program used. A malformed section is not an error; names are then missing.
+//! The name section: names that the source program used. A malformed section is not an error; names are then missing. A
+//! function without a name there has that of its export.
 
+use crate::import_export::{EntityIndex, Export};
 use belljar_core::{FuncIndex, GlobalIndex};
 use std::collections::HashMap;
 use wasmparser::{BinaryReader, Name, NameSectionReader};
@@ -10,10 +12,12 @@ pub struct Names {
     module: Option<Box<str>>,
     funcs: HashMap<FuncIndex, Box<str>>,
     globals: HashMap<GlobalIndex, Box<str>>,
+    /// The first names under which functions are exported, of those that the section does not name.
+    exported: HashMap<FuncIndex, Box<str>>,
 }
 
 impl Names {
-    pub(crate) fn read(section: &[u8]) -> Self {
+    pub(crate) fn read(section: &[u8], exports: &[Export]) -> Self {
         let mut names = Self::default();
         for sub in NameSectionReader::new(BinaryReader::new(section, 0)) {
             match sub {
@@ -32,6 +36,14 @@ impl Names {
                 Err(_) => break,
             }
         }
+        for Export { name, entity } in exports {
+            if let EntityIndex::Func(func) = entity
+                && !name.is_empty()
+                && !names.funcs.contains_key(func)
+            {
+                names.exported.entry(*func).or_insert_with(|| name.clone());
+            }
+        }
         names
     }
 
@@ -40,8 +52,14 @@ impl Names {
         self.module.as_deref()
     }
 
-    /// Returns a function's name as its compiler wrote it. Mangled names stay mangled.
+    /// Returns a function's name as its compiler wrote it, otherwise the name of its first export. Mangled names stay
+    /// mangled.
     pub fn func(&self, func: FuncIndex) -> Option<&str> {
+        self.section_func(func).or_else(|| self.exported.get(&func).map(|n| &**n))
+    }
+
+    /// Returns a function's name in the name section.
+    pub fn section_func(&self, func: FuncIndex) -> Option<&str> {
         self.funcs.get(&func).map(|n| &**n)
     }
 

@@ -8,7 +8,7 @@ use belljar_core::{
 use wasmparser::{AbstractHeapType, CompositeInnerType, UnpackedIndex};
 
 fn unsupported(what: &str) -> ModuleError {
-    ModuleError::Invalid { message: format!("{what} are not supported"), offset: 0 }
+    ModuleError::Invalid { message: format!("{what} are not supported"), offset: 0, place: None }
 }
 
 fn type_ref(index: UnpackedIndex) -> Result<TypeRef, ModuleError> {

@@ -26,7 +26,8 @@ fn main() -> Result<(), Box<dyn Error>> {
     let (Some(path), Some(out)) = (args.first(), args.get(1)) else {
         return Err("usage: text <module> <output> [function]".into());
     };
-    let tunables = Tunables { inlining: std::env::var_os("NO_INLINING").is_none(), ..Tunables::default() };
+    let tunables =
+        Tunables { inlining: std::env::var_os("NO_INLINING").is_none().into(), ..Tunables::default() };
     let started = Instant::now();
     let module = validate(wat::parse_file(path)?.into(), FEATURES)?;
     println!("validated in {:?}", started.elapsed());

@@ -59,7 +59,7 @@ fn a_small_leaf_is_inlined_and_needs_no_stack_check() {
             (i32.add (call $sq (local.get 0)) (call $sq (i32.add (local.get 0) (i32.const 3))))))"#;
     let inlined = plain(wat);
     assert!(inlined.code("f").len() <= 32, "{:x?}", inlined.code("f"));
-    let called = Compiled::new(wat, Tunables { inlining: false, ..Tunables::default() });
+    let called = Compiled::new(wat, Tunables { inlining: false.into(), ..Tunables::default() });
     assert!(called.code("f").len() > 60);
 }
 

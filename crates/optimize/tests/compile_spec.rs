@@ -24,7 +24,7 @@ fn variants() -> Vec<Tunables> {
     let plain = Tunables::default();
     vec![
         plain,
-        Tunables { inlining: false, canonical_nans: true, ..plain },
+        Tunables { inlining: false.into(), canonical_nans: true, ..plain },
         Tunables { memory_access: MemoryAccess::Checked, ..plain },
         Tunables { consume_fuel: true, epoch_interruption: true, ..plain },
     ]

@@ -9,6 +9,7 @@
 
 use rayon::{ThreadPool, ThreadPoolBuilder};
 use rustix::time::{ClockId, clock_gettime};
+use std::cell::Cell;
 use std::error::Error;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -38,10 +39,45 @@ static WORKERS: Mutex<Option<(u32, Workers)>> = Mutex::new(None);
 ///
 /// Panics if the work panics.
 pub fn run<R: Send>(work: impl FnOnce() -> R + Send) -> R {
+    if IS_ALONE.get() {
+        return work();
+    }
     match workers() {
         Workers::Global => work(),
         Workers::Own(pool) => pool.install(work),
         Workers::CallingThread => run_on_this_thread(work),
+    }
+}
+
+thread_local! {
+    /// Whether this thread is the only one of a pool that [`on_one_thread`] started.
+    static IS_ALONE: Cell<bool> = const { Cell::new(false) };
+}
+
+/// Runs work, in which [`run`] uses no further threads. Other work of the process is not affected.
+///
+/// ```
+/// use rayon::prelude::*;
+/// let threads = belljar_parallel::on_one_thread(|| {
+///     belljar_parallel::run(|| (0..100).into_par_iter().map(|_| rayon::current_num_threads()).max())
+/// });
+/// assert_eq!(threads, Some(1));
+/// ```
+///
+/// # Panics
+///
+/// Panics if the work panics.
+pub fn on_one_thread<R: Send>(work: impl FnOnce() -> R + Send) -> R {
+    if IS_ALONE.get() {
+        return work();
+    }
+    match ThreadPoolBuilder::new().num_threads(1).build() {
+        Ok(pool) => pool.install(|| {
+            IS_ALONE.set(true);
+            work()
+        }),
+        // No thread can be started, so `run` does not start any either.
+        Err(_) => work(),
     }
 }
 
