@@ -3,7 +3,7 @@
 //! Up to five integers and eight floats are passed in registers, as are single results; everything else is passed in a
 //! buffer.
 
-use crate::gc::{OwnedRoot, ScopedRoot};
+use crate::gc::{OwnedRoot, Root};
 use crate::host::HostClosure;
 use crate::machine::{Arguments, Returned};
 use crate::store::StoreCore;
@@ -12,7 +12,7 @@ use belljar_core::{RawVal, RefType, ValType};
 /// A function reference of one store, as its guests hold it; 0 is null.
 ///
 /// It is made from checked handles only. It is meaningless in another store, and must not be passed to one.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default)]
 #[repr(transparent)]
 pub struct RawFunc(pub(crate) u32);
 
@@ -22,12 +22,12 @@ impl RawFunc {
 }
 
 macro_rules! object_refs {
-    ($($(#[$doc:meta])* $name:ident $root:ident $rooted:ident $own:ident $owned:ident;)*) => {$(
+    ($($(#[$doc:meta])* $name:ident $root:ident $rooted:ident $own:ident;)*) => {$(
         $(#[$doc])*
         ///
         /// It is meaningless in another store, and after the next allocation, which may move its referent. To keep it,
         /// root it.
-        #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+        #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default)]
         #[repr(transparent)]
         pub struct $name(pub(crate) u32);
 
@@ -38,12 +38,12 @@ macro_rules! object_refs {
 
         impl StoreCore {
             /// Keeps a reference until the current scope ends.
-            pub fn $root(&mut self, reference: $name) -> ScopedRoot {
+            pub fn $root(&mut self, reference: $name) -> Root {
                 self.root(reference.0)
             }
 
             /// Returns a kept reference; `None` once its scope has ended.
-            pub fn $rooted(&self, root: ScopedRoot) -> Option<$name> {
+            pub fn $rooted(&self, root: Root) -> Option<$name> {
                 self.rooted(root).map($name)
             }
 
@@ -51,28 +51,33 @@ macro_rules! object_refs {
             pub fn $own(&mut self, reference: $name) -> OwnedRoot {
                 self.own_root(reference.0)
             }
-
-            /// Returns a kept reference; `None` if the root belongs to another store.
-            pub fn $owned(&self, root: &OwnedRoot) -> Option<$name> {
-                self.owned(root).map($name)
-            }
         }
     )*};
 }
 
 object_refs! {
     /// A reference to a host value of one store, as its guests hold it; 0 is null.
-    RawExtern root_extern rooted_extern own_extern owned_extern;
+    RawExtern root_extern rooted_extern own_extern;
     /// A reference to an object of one store, or a small integer, as its guests hold it; 0 is null.
-    RawAny root_any rooted_any own_any owned_any;
+    RawAny root_any rooted_any own_any;
     /// A reference to an exception of one store, as its guests hold it; 0 is null.
-    RawExn root_exn rooted_exn own_exn owned_exn;
+    RawExn root_exn rooted_exn own_exn;
 }
 
 /// A 128-bit vector as it is passed.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default)]
 #[repr(transparent)]
 pub struct RawVector(pub u128);
+
+/// Returns whether values of a type are integers.
+pub(crate) fn is_int(ty: &ValType) -> bool {
+    matches!(ty, ValType::I32 | ValType::I64)
+}
+
+/// Returns whether values of a type are numbers.
+pub(crate) fn is_number(ty: &ValType) -> bool {
+    matches!(ty, ValType::I32 | ValType::I64 | ValType::F32 | ValType::F64)
+}
 
 pub(crate) mod sealed {
     pub trait Sealed {}
@@ -224,10 +229,13 @@ macro_rules! abi_params {
     };
 }
 
+/// The largest number of elements of a tuple of parameters or results.
+pub(crate) const MAX_ARITY: usize = 17;
+
 macro_rules! for_each_arity {
     ($callback:ident) => {
         $callback!();
-        for_each_arity!(@ $callback [] P1 P2 P3 P4 P5 P6 P7 P8 P9 P10 P11 P12 P13 P14 P15 P16);
+        for_each_arity!(@ $callback [] P1 P2 P3 P4 P5 P6 P7 P8 P9 P10 P11 P12 P13 P14 P15 P16 P17);
     };
     (@ $callback:ident [$($done:ident)*] $next:ident $($rest:ident)*) => {
         $callback!($($done)* $next);
@@ -239,7 +247,7 @@ macro_rules! for_each_arity {
 for_each_arity!(abi_params);
 
 /// Results: nothing, one [`AbiTy`], or a tuple of up to 16.
-pub trait AbiResult: Sized + 'static {
+pub trait AbiResult: Copy + 'static {
     /// Their wasm types.
     const TYPES: &'static [ValType];
     /// Whether they are returned in a register.

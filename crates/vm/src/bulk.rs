@@ -13,9 +13,9 @@ use crate::store::StoreCore;
 use crate::store_memory::{AnyMemory, StoreMemory};
 use crate::sys::write_anywhere;
 use crate::vm_ptr::VmPtr;
-use anyhow::Context;
 use belljar_abi::MemoryDef;
-use belljar_core::{ByteCount, DataIndex, InstanceId, MemoryIndex, MemoryType};
+use belljar_core::{ByteCount, Context, DataIndex, InstanceId, MemoryIndex, MemoryType, PageCount};
+use std::any::Any;
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -38,29 +38,30 @@ impl StoreCore {
         length: Option<usize>,
         growth_limiter: &mut GrowthLimiter<'_>,
         reserve: bool,
-    ) -> anyhow::Result<usize> {
+    ) -> belljar_core::Result<usize> {
         growth_limiter.check_count(Limit::Memories, self.entities.memories.len())?;
         if !ty.is_shared() {
             growth_limiter.check_own_memories(self.own_memories())?;
         }
         let minimum = ty.minimum_bytes().and_then(|bytes| usize::try_from(bytes).ok());
         let length = length.or(minimum).context("the memory is larger than any address space")?;
-        let (pages, size) = (length as u64 / ty.page_size(), ByteCount(length as u64));
+        let (pages, size) = (PageCount(length as u64 / ty.page_size()), ByteCount(length as u64));
         let maximum = ty.maximum().map(|m| ty.bytes(m).unwrap_or(u64::MAX) as usize);
         let limiter =
             if ty.is_shared() { Some(growth_limiter.limiter_of_shared()) } else { growth_limiter.limiter() };
         if let Some(limiter) = limiter
             && !limiter.memory_growing(0, length, maximum)?
         {
-            return Err(growth_limiter
-                .error(|| format!("a memory of {pages} pages ({size}) exceeds the store's limit")));
+            return Err(
+                growth_limiter.error(|| format!("a memory of {pages} ({size}) exceeds the store's limit"))
+            );
         }
         if ty.is_shared() {
             let memory = SharedMemory::with_image(&self.runtime, ty, image, reserve)?;
             return Ok(self.push_shared(memory));
         }
         let memory = LinearMemory::new(ty, length, image, reserve, &self.runtime.memories)
-            .with_context(|| format!("the machine has no room for a memory of {pages} pages ({size})"))?;
+            .with_context(|| format!("the machine has no room for a memory of {pages} ({size})"))?;
         let at = self.region.block(size_of::<MemoryDef>(), 0);
         let at = at.context("the store is full: no room for another memory")?;
         let def = VmPtr::at(self.region.const_base() + at);
@@ -84,8 +85,8 @@ impl StoreCore {
     /// # Errors
     ///
     /// Returns an error if it belongs to another engine.
-    pub(crate) fn enter_shared(&mut self, memory: &SharedMemory) -> anyhow::Result<usize> {
-        anyhow::ensure!(
+    pub(crate) fn enter_shared(&mut self, memory: &SharedMemory) -> belljar_core::Result<usize> {
+        belljar_core::ensure!(
             memory.is_of(&self.runtime),
             "the shared memory belongs to another engine than the store"
         );
@@ -117,6 +118,7 @@ impl StoreCore {
     }
 
     /// Returns a memory's bytes; none for a shared memory.
+    #[inline]
     pub fn memory_data(&self, memory: usize) -> &[u8] {
         let AnyMemory::Own(memory) = &self.entities.memories[memory].memory else { return &[] };
         // SAFETY: that many bytes are accessible and initialised (pages start as zero), and no guest runs while the
@@ -133,11 +135,26 @@ impl StoreCore {
 
     /// Returns a memory's bytes for copying to. A part of them may be passed to the kernel only after
     /// [`prepare_for_kernel`](crate::prepare_for_kernel). None for a shared memory.
+    #[inline]
     pub fn memory_copy_mut(&mut self, memory: usize) -> &mut [u8] {
         let AnyMemory::Own(memory) = &mut self.entities.memories[memory].memory else { return &mut [] };
         memory.touch();
         // SAFETY: as in `memory_data`, with the store held exclusively.
         unsafe { VmPtr::at(memory.base()).slice_mut(memory.length()) }
+    }
+
+    /// Returns a memory's bytes, and [`StoreCore::extension`] for writing.
+    #[inline]
+    pub fn memory_and_extension(
+        &mut self,
+        memory: usize,
+    ) -> (&[u8], &mut Option<Box<dyn Any + Send + Sync>>) {
+        let bytes: &[u8] = match &self.entities.memories[memory].memory {
+            // SAFETY: as in `memory_data`; what is borrowed beside it is no memory.
+            AnyMemory::Own(memory) => unsafe { VmPtr::at(memory.base()).slice(memory.length()) },
+            AnyMemory::Shared(_) => &[],
+        };
+        (bytes, &mut self.host.extension)
     }
 
     /// Grows a memory by pages. Returns the old size in pages, or `None` if growth is not allowed or fails.
@@ -146,7 +163,7 @@ impl StoreCore {
         memory: usize,
         delta: u64,
         growth_limiter: &mut GrowthLimiter<'_>,
-    ) -> anyhow::Result<Option<u64>> {
+    ) -> belljar_core::Result<Option<u64>> {
         let old = match &mut self.entities.memories[memory].memory {
             AnyMemory::Own(memory) => memory.grow(delta, growth_limiter.limiter())?,
             AnyMemory::Shared(memory) => {

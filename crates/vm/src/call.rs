@@ -4,12 +4,13 @@
 //! run limits: the previous call has cached everything that a call looks up ([`StoreCore::ready`],
 //! [`StoreContext::entry_sp`](belljar_abi::StoreContext::entry_sp)). [`StoreInner::enter`] is for all other calls.
 
-use crate::abi_types::{AbiParams, AbiResult, Value};
+use crate::abi_types::{AbiParams, AbiResult, MAX_ARITY, Value};
 use crate::builtins;
 use crate::checkpoint::Checkpoint;
 use crate::exit::Exit;
 use crate::gc::OuterRun;
-use crate::guest_thread::GuestThread;
+use crate::guest_thread::{GuestThread, NEVER_ENTERED};
+use crate::host_func::HostFunc;
 use crate::machine::{Arguments, Entry, Returned, enter};
 use crate::store::{NOT_READY, StoreCore};
 use crate::store_id::StoreId;
@@ -18,17 +19,18 @@ use crate::store_monitor::HostCallBegan;
 use crate::thread_registration::this_thread;
 use crate::vm_ptr::VmPtr;
 use belljar_abi::{ConstHeader, FuncObject, TrampolineKind, pending};
-use belljar_core::{FuncRefId, FuncType, InstanceId, RawVal, Trap, TypeId};
+use belljar_core::{FuncRefId, FuncType, InstanceId, RawVal, Trap, TypeId, ValType};
 use std::marker::PhantomData;
 use std::mem::MaybeUninit;
+use std::sync::Arc;
 
 /// The contents of a function object, copied.
 #[derive(Clone, Copy, Debug)]
-struct Callee {
-    code: usize,
-    context: usize,
+pub(crate) struct Callee {
+    pub(crate) code: usize,
+    pub(crate) context: usize,
     sig: TypeId,
-    is_host: bool,
+    pub(crate) is_host: bool,
 }
 
 impl StoreCore {
@@ -37,7 +39,7 @@ impl StoreCore {
         VmPtr::at(self.region.const_base() + func.0 as usize)
     }
 
-    fn callee(&self, func: FuncRefId) -> Callee {
+    pub(crate) fn callee(&self, func: FuncRefId) -> Callee {
         let object = self.object(func).as_ptr();
         // SAFETY: an id names an object that was written when the id was made and never changes (STORE-PINNED); every
         // object has the fields read here.
@@ -62,6 +64,17 @@ impl StoreCore {
         self.runtime.types.func_type(sig).unwrap_or_else(|| FuncType::new([], []))
     }
 
+    /// Returns whether a function's type is one without a name of its own: one that is alone in its group, final, and no
+    /// subtype. Modules that import functions of that type can import it.
+    ///
+    /// # Errors
+    ///
+    /// Returns an error if the engine has no room for another type.
+    pub fn has_plain_type(&self, func: FuncRefId) -> belljar_core::Result<bool> {
+        let plain = self.runtime.types.register_func(&self.func_type(func))?;
+        Ok(plain.ids().first() == Some(&self.func_sig(func)))
+    }
+
     /// Returns the instance that a guest function belongs to or that imported a host function, if known, and the
     /// function's index in its module if it is a guest function.
     pub fn func_origin(&self, func: FuncRefId) -> (Option<InstanceId>, Option<u32>) {
@@ -74,30 +87,41 @@ impl StoreCore {
         )
     }
 
+    /// Returns a host function that no instance imported.
+    pub(crate) fn unbound_host_func(&self, func: FuncRefId) -> Option<Arc<HostFunc>> {
+        if self.func_origin(func) != (None, None) {
+            return None;
+        }
+        // SAFETY: as in `callee`.
+        let index = unsafe { (*self.object(func).as_ptr()).host };
+        self.entities.host_funcs.get(index as usize).cloned()
+    }
+
     /// Prepares for entering guest code. Returns the argument for [`StoreCore::end_run`].
     #[inline]
-    fn begin_run(&mut self) -> OuterActivation {
+    pub(crate) fn begin_run(&mut self) -> OuterActivation {
         let roots = self.heap.roots.begin_run();
         if self.is_running() {
-            return OuterActivation { roots, host_call: Some(self.monitor.host_call()) };
+            let is_apart = std::mem::replace(&mut self.context_mut().is_apart, 0);
+            return OuterActivation { roots, is_apart, host_call: Some(self.monitor.host_call()) };
         }
         self.ran = true;
         let thread = this_thread();
         thread.stack().prepare(self.context_mut());
         self.monitor.enter(thread);
-        self.last_thread = thread.idle();
+        self.last_thread = if thread.is_on_own_stack() { thread.idle() } else { NEVER_ENTERED };
         self.ready = if !self.is_special && self.heap.roots.has_no_scoped_roots() {
             self.id.number()
         } else {
             NOT_READY
         };
-        OuterActivation { roots, host_call: None }
+        OuterActivation { roots, is_apart: 0, host_call: None }
     }
 
     /// Returns the current thread's record, if the store is ready, this thread was the last to enter its guest and is
     /// in no guest now, and the run that it left was not to be killed.
     #[inline]
-    fn ready_thread(&self) -> Option<&'static GuestThread> {
+    pub(crate) fn ready_thread(&self) -> Option<&'static GuestThread> {
         GuestThread::if_idle(self.last_thread).filter(|_| !self.monitor.is_killed())
     }
 
@@ -107,7 +131,10 @@ impl StoreCore {
         self.heap.roots.end_run(outer.roots);
         let has_returned = self.context_mut().pending == pending::NONE;
         match outer.host_call {
-            Some(began) => self.monitor.set_host_call(began),
+            Some(began) => {
+                self.context_mut().is_apart = outer.is_apart;
+                self.monitor.set_host_call(began);
+            }
             None => {
                 if !has_returned {
                     self.record_death();
@@ -150,6 +177,8 @@ impl StoreCore {
 #[must_use]
 pub(crate) struct OuterActivation {
     roots: OuterRun,
+    /// As in [`belljar_abi::StoreContext`].
+    is_apart: u64,
     /// For a nested activation: when the host function that it is in was called.
     host_call: Option<HostCallBegan>,
 }
@@ -275,8 +304,8 @@ impl<P: AbiParams, R: AbiResult> TypedFunc<P, R> {
     /// # Errors
     ///
     /// Returns an error if one does not.
-    pub fn check(&self, store: &StoreCore, params: &P) -> anyhow::Result<()> {
-        let mut slots = [RawVal::default(); 16];
+    pub fn check(&self, store: &StoreCore, params: &P) -> belljar_core::Result<()> {
+        let mut slots = [RawVal::default(); MAX_ARITY];
         params.store(&mut slots);
         for (i, (&ty, slot)) in store.func_type(self.func).params().iter().zip(slots).enumerate() {
             let value = Value::from_slot(store.value_type(ty), slot);
@@ -336,7 +365,10 @@ impl<P: AbiParams, R: AbiResult> TypedFunc<P, R> {
             "a function was called with a store that it does not belong to"
         );
         let _guard = if store.core().is_special { Some(store.core_mut().acquire_run_guard()?) } else { None };
-        self.call_now(store, params)
+        match store.core().has_call_hook {
+            true => store.hooked_run(|store| self.call_now(store, params)),
+            false => self.call_now(store, params),
+        }
     }
 
     fn call_now<T: 'static>(&self, store: &mut StoreInner<T>, params: P) -> Result<R, Exit> {
@@ -348,7 +380,7 @@ impl<P: AbiParams, R: AbiResult> TypedFunc<P, R> {
             let core = store.core_mut();
             return if core.end_run(outer) { Ok(R::from_returned(returned)) } else { Err(core.leave()) };
         }
-        let mut slots = [RawVal::default(); 16];
+        let mut slots = [RawVal::default(); MAX_ARITY];
         params.store(&mut slots);
         enter_slots(store, self.func, callee, &mut slots)?;
         Ok(R::load(&slots))
@@ -356,13 +388,26 @@ impl<P: AbiParams, R: AbiResult> TypedFunc<P, R> {
 }
 
 /// Calls a function with values in slots, whose types are checked; results replace them. Otherwise as [`call_values`].
-fn call_slots<T: 'static>(
+pub(crate) fn call_slots<T: 'static>(
     store: &mut StoreInner<T>,
     func: FuncRefId,
     callee: Callee,
     slots: &mut [RawVal],
 ) -> Result<(), Exit> {
     let _guard = store.core_mut().acquire_run_guard()?;
+    match store.core().has_call_hook {
+        true => store.hooked_run(|store| enter_with_slots(store, func, callee, slots)),
+        false => enter_with_slots(store, func, callee, slots),
+    }
+}
+
+/// Enters a function directly or through its trampoline.
+fn enter_with_slots<T: 'static>(
+    store: &mut StoreInner<T>,
+    func: FuncRefId,
+    callee: Callee,
+    slots: &mut [RawVal],
+) -> Result<(), Exit> {
     let core = store.core();
     let ty = core.func_type(func);
     if ty.params().is_empty() && ty.results().is_empty() && !callee.is_host {
@@ -373,34 +418,30 @@ fn call_slots<T: 'static>(
 }
 
 /// Enters a function through its trampoline, with values in slots.
-fn enter_slots<T: 'static>(
+pub(crate) fn enter_slots<T: 'static>(
     store: &mut StoreInner<T>,
     func: FuncRefId,
     callee: Callee,
     slots: &mut [RawVal],
 ) -> Result<(), Exit> {
-    let core = store.core_mut();
-    let values = std::ptr::from_mut(slots).cast::<RawVal>();
-    let plain = |error: anyhow::Error| Exit::Error { error, stack: Default::default() };
-    let ty = core.func_sig(func);
-    let trampoline = core.runtime.trampoline(TrampolineKind::Entry, ty).map_err(plain)?;
-    // A host function is also called through the stubs, with the same entry and exit. Guest code checks the stack
-    // itself.
-    let context = match callee.is_host {
-        false => callee.context,
-        true if core.is_stack_used_up() => return Err(Exit::of_trap(Trap::StackOverflow)),
-        true => core.host_caller_context().map_err(plain)?,
-    };
+    let EntryTrampoline { code, context, callee } = store.core_mut().entry_trampoline(func, callee)?;
     let mut arguments = Arguments::NONE;
-    let values = VmPtr::expose(values).address();
+    let values = VmPtr::expose(std::ptr::from_mut(slots).cast::<RawVal>()).address();
     for (register, value) in arguments.ints.iter_mut().zip([callee.context, callee.code, values]) {
         *register = MaybeUninit::new(value as u64);
     }
-    // SAFETY: the trampoline has this signature, whatever the function's type, and calls `code` with its own context
-    // and as many values as `slots` has room for; types were checked by the callers (TYPE-CHECKED, CODE-ALIVE).
-    let (_, outer) = unsafe { store.enter(trampoline, context, arguments) };
+    // SAFETY: the trampoline has this signature, whatever the function's type, and calls the callee's code with its own
+    // context and as many values as `slots` has room for; types were checked by the callers (TYPE-CHECKED, CODE-ALIVE).
+    let (_, outer) = unsafe { store.enter(code, context, arguments) };
     let core = store.core_mut();
     if core.end_run(outer) { Ok(()) } else { Err(core.leave()) }
+}
+
+/// The code that calls a function with values in a buffer, and its context.
+pub(crate) struct EntryTrampoline {
+    pub(crate) code: usize,
+    pub(crate) context: usize,
+    pub(crate) callee: Callee,
 }
 
 /// The result of a direct call.
@@ -415,15 +456,38 @@ pub enum DirectCall<R> {
 }
 
 impl StoreCore {
+    /// Returns how a function is called with values in a buffer.
+    ///
+    /// # Errors
+    ///
+    /// Returns an error if its trampoline cannot be made, or there is no stack left for it.
+    pub(crate) fn entry_trampoline(
+        &mut self,
+        func: FuncRefId,
+        callee: Callee,
+    ) -> Result<EntryTrampoline, Exit> {
+        let plain = |error: belljar_core::Error| Exit::Error { error, stack: Default::default() };
+        let ty = self.func_sig(func);
+        let code = self.runtime.trampoline(TrampolineKind::Entry, ty).map_err(plain)?;
+        // A host function is also called through the stubs, with the same entry and exit. Guest code checks the stack
+        // itself.
+        let context = match callee.is_host {
+            false => callee.context,
+            true if self.is_stack_used_up() => return Err(Exit::of_trap(Trap::StackOverflow)),
+            true => self.host_caller_context().map_err(plain)?,
+        };
+        Ok(EntryTrampoline { code, context, callee })
+    }
+
     /// Returns a context that belongs to no instance, from which host functions are called without a guest.
-    fn host_caller_context(&mut self) -> anyhow::Result<usize> {
+    fn host_caller_context(&mut self) -> belljar_core::Result<usize> {
         if let Some(address) = self.host.host_caller_context {
             return Ok(address);
         }
         let at = self
             .region
             .block(size_of::<ConstHeader>(), 0)
-            .ok_or_else(|| anyhow::anyhow!("the store is full: no room to call a host function"))?;
+            .ok_or_else(|| belljar_core::format_err!("the store is full: no room to call a host function"))?;
         let header = ConstHeader {
             store_context: self.context_address(),
             const_base: self.region.const_base(),
@@ -459,22 +523,49 @@ pub fn call_values<T: 'static>(
     params: &[Value],
     results: &mut Vec<Value>,
 ) -> Result<(), Exit> {
-    let ty = store.core().func_type(func);
-    let core = store.core();
-    let fits = params.len() == ty.params().len()
-        && params.iter().zip(ty.params()).all(|(value, ty)| core.is_of_type(value, *ty));
-    if !fits {
-        let list = params.iter().map(|value| value.ty().to_string()).collect::<Vec<_>>().join(", ");
-        let error = anyhow::anyhow!("the function has type {ty}, and was called with ({list})");
-        return Err(Exit::Error { error, stack: Default::default() });
-    }
-    let mut slots = vec![RawVal::default(); ty.params().len().max(ty.results().len())];
-    slots.iter_mut().zip(params).for_each(|(slot, value)| *slot = value.to_slot());
+    let mut slots = store.core().slots_for(func, params)?;
     let callee = store.core().callee(func);
     call_slots(store, func, callee, &mut slots)?;
     results.clear();
-    let core = store.core();
-    let types = ty.results().iter().map(|ty| core.value_type(*ty));
-    results.extend(types.zip(&slots).map(|(ty, slot)| Value::from_slot(ty, *slot)));
+    results.extend(store.core().results_in(func, &slots));
     Ok(())
+}
+
+impl StoreCore {
+    /// Returns a buffer for a call of a function with values, whose types are checked here.
+    ///
+    /// # Errors
+    ///
+    /// Returns an error if the values do not fit the function's type.
+    pub(crate) fn slots_for(&self, func: FuncRefId, params: &[Value]) -> Result<Vec<RawVal>, Exit> {
+        let ty = self.func_type(func);
+        if !self.are_of_types(params, ty.params()) {
+            let list = params.iter().map(|value| value.ty().to_string()).collect::<Vec<_>>().join(", ");
+            let error = belljar_core::format_err!("the function has type {ty}, and was called with ({list})");
+            return Err(Exit::of_error(error));
+        }
+        let mut slots = vec![RawVal::default(); ty.params().len().max(ty.results().len())];
+        slots.iter_mut().zip(params).for_each(|(slot, value)| *slot = value.to_slot());
+        Ok(slots)
+    }
+
+    /// Returns whether there is a value of each of these types.
+    pub(crate) fn are_of_types(&self, values: &[Value], types: &[ValType]) -> bool {
+        values.len() == types.len() && values.iter().zip(types).all(|(value, ty)| self.is_of_type(value, *ty))
+    }
+
+    /// Returns the results that a function has left in a buffer.
+    pub fn results_in(&self, func: FuncRefId, slots: &[RawVal]) -> Vec<Value> {
+        self.values_in(self.func_type(func).results(), slots)
+    }
+
+    /// Returns the parameters of a function that are in a buffer.
+    pub(crate) fn params_in(&self, func: FuncRefId, slots: &[RawVal]) -> Vec<Value> {
+        self.values_in(self.func_type(func).params(), slots)
+    }
+
+    fn values_in(&self, types: &[ValType], slots: &[RawVal]) -> Vec<Value> {
+        let types = types.iter().map(|ty| self.value_type(*ty));
+        types.zip(slots).map(|(ty, slot)| Value::from_slot(ty, *slot)).collect()
+    }
 }

@@ -30,9 +30,8 @@ use crate::store_memory::{AnyMemory, StoreMemory};
 use crate::store_mut::StoreMut;
 use crate::store_region::RegionCheckpoint;
 use crate::types::TypeSet;
-use anyhow::{Context, ensure};
 use belljar_abi::pending;
-use belljar_core::{GlobalType, MemoryType, TableType, TypeId};
+use belljar_core::{Context, GlobalType, MemoryType, TableType, TypeId, ensure};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
@@ -146,7 +145,7 @@ impl StoreMut<'_> {
     ///
     /// Returns an error if the guest runs or was killed, if the store has a shared memory, which cannot be rewound, or
     /// if the machine has no room for a copy.
-    pub fn checkpoint(&mut self) -> anyhow::Result<Checkpoint> {
+    pub fn checkpoint(&mut self) -> belljar_core::Result<Checkpoint> {
         ensure!(
             !self.is_running(),
             "the guest is running: a checkpoint can only be taken while nothing runs"
@@ -160,11 +159,11 @@ impl StoreMut<'_> {
 
 impl StoreCore {
     /// Takes a checkpoint of a store whose objects all lie in the old space.
-    fn take_checkpoint(&mut self) -> anyhow::Result<Checkpoint> {
+    fn take_checkpoint(&mut self) -> belljar_core::Result<Checkpoint> {
         let mut memories = Vec::with_capacity(self.entities.memories.len());
         for (i, memory) in self.entities.memories.iter_mut().enumerate() {
             let AnyMemory::Own(memory) = &mut memory.memory else {
-                anyhow::bail!("memory {i} of the store is shared with others: it cannot be rewound");
+                belljar_core::bail!("memory {i} of the store is shared with others: it cannot be rewound");
             };
             if self.ran {
                 memory.touch();
@@ -201,7 +200,7 @@ impl StoreCore {
     /// # Errors
     ///
     /// Returns an error if the machine has no room. Then the store must not be used any more.
-    pub fn adopt(&mut self, from: &Checkpoint) -> anyhow::Result<bool> {
+    pub fn adopt(&mut self, from: &Checkpoint) -> belljar_core::Result<bool> {
         ensure!(!self.is_running() && !self.ran, "code has already run in the store");
         if !from.skeleton.is_of(self) {
             return Ok(false);
@@ -223,7 +222,7 @@ impl StoreCore {
     /// Returns an error if the kernel refuses an operation; then the store must not be used any more. It also returns
     /// an error, with nothing done, if the checkpoint is not one of this store, if the store has been rewound to an
     /// earlier one since, or if the guest runs.
-    pub fn rewind(&mut self, to: &Checkpoint) -> anyhow::Result<()> {
+    pub fn rewind(&mut self, to: &Checkpoint) -> belljar_core::Result<()> {
         let place = self.checkpoints.iter().rposition(|record| record.number == to.number);
         let place = place.context("the store cannot be rewound to this checkpoint: it is another store's, or this one was rewound further since")?;
         ensure!(!self.is_running(), "the guest is running: a store can only be rewound while nothing runs");
@@ -265,13 +264,15 @@ impl StoreCore {
     }
 
     /// Restores the state of `to`, which is the last of `checkpoints`.
-    fn restore(&mut self, to: &Checkpoint, gone: &mut Discarded) -> anyhow::Result<()> {
+    fn restore(&mut self, to: &Checkpoint, gone: &mut Discarded) -> belljar_core::Result<()> {
         let skeleton = &to.skeleton;
         // Then their ids may be assigned to other types.
         let types_go = self.entities.instances.len() > skeleton.modules.len()
             || self.entities.host_types.len() > to.host_types.len();
         self.id = StoreId::next();
         self.pending = None;
+        self.apart.forget_suspended();
+        self.uncaught = None;
         self.heap.roots.end_all();
         self.entities.instances.truncate(to.segments.len());
         for (instance, segments) in self.entities.instances.iter_mut().zip(&to.segments) {
@@ -350,7 +351,7 @@ impl StoreCore {
     /// # Errors
     ///
     /// Returns an error that names the first difference.
-    pub fn verify(&self, was: &Checkpoint) -> anyhow::Result<()> {
+    pub fn verify(&self, was: &Checkpoint) -> belljar_core::Result<()> {
         ensure!(
             self.checkpoints.last().is_some_and(|record| record.number == was.number),
             "the store was rewound to another checkpoint"
@@ -361,7 +362,7 @@ impl StoreCore {
             let length = memory.length();
             ensure!(now.len() == length, "memory {i} has {} bytes, and had {length}", now.len());
             if let Some(at) = memory.first_difference(now) {
-                anyhow::bail!("memory {i} differs from {at:#x} on");
+                belljar_core::bail!("memory {i} differs from {at:#x} on");
             }
         }
         let instances = self.entities.instances.iter().map(|instance| &instance.segments);
@@ -370,7 +371,7 @@ impl StoreCore {
         match (&self.heap.gc, &was.gc) {
             (Some(gc), Some(was)) => gc.verify(was)?,
             (None, None) => {}
-            _ => anyhow::bail!("it has a heap of objects and had none, or vice versa"),
+            _ => belljar_core::bail!("it has a heap of objects and had none, or vice versa"),
         }
         ensure!(self.fuel() == was.fuel, "it has {} units of fuel, and had {}", self.fuel(), was.fuel);
         ensure!(
@@ -387,7 +388,7 @@ impl<T: 'static> StoreInner<T> {
     /// # Errors
     ///
     /// Returns the errors of [`StoreCore::rewind`].
-    pub fn rewind(&mut self, to: &Checkpoint) -> anyhow::Result<()> {
+    pub fn rewind(&mut self, to: &Checkpoint) -> belljar_core::Result<()> {
         self.core_mut().rewind(to)?;
         self.restore_callbacks();
         Ok(())

@@ -2,15 +2,15 @@
 
 use crate::on_demand::{Damaged, OnDemand};
 use crate::sys::{Mapping, Protection, page_size, populate, write_anywhere};
-use anyhow::Context;
-use belljar_abi::{CodeTables, IMAGE_HEADER_START, Image, ImageHeader, Part};
-use belljar_core::CodeOffset;
+use belljar_abi::{CodeTables, IMAGE_HEADER_START, Image, ImageError, ImageHeader, Part, TrampolineRow};
+use belljar_core::{CodeOffset, Context};
 use bytes::Bytes;
 use rustix::io::Errno;
 use std::fs::File;
 use std::io;
 use std::ops::{Deref, Range};
 use std::sync::Arc;
+use zerocopy::FromBytes;
 
 /// Bytes in private memory, which no file can change. They have not been checked.
 #[derive(Debug)]
@@ -98,6 +98,8 @@ pub struct CodeImage {
     text: Range<usize>,
     accesses_start: usize,
     snapshot: Range<usize>,
+    /// The rows of its trampolines, and their code.
+    trampolines: [Range<usize>; 2],
     /// The reason why its text cannot be executed on this processor, if there is one.
     foreign: Option<Box<str>>,
 }
@@ -125,7 +127,7 @@ impl CodeImage {
     /// # Errors
     ///
     /// Returns an error if the bytes are not an image for this runtime, or pages cannot be protected.
-    pub fn new(mut copy: PrivateCopy) -> anyhow::Result<Arc<Self>> {
+    pub fn new(mut copy: PrivateCopy) -> belljar_core::Result<Arc<Self>> {
         let pages = executable_pages(Image::new(&copy)?)?;
         let length = copy.mapping.length();
         copy.mapping
@@ -141,7 +143,7 @@ impl CodeImage {
     /// # Errors
     ///
     /// Returns the errors of [`CodeImage::new`].
-    pub fn for_another_processor(mut copy: PrivateCopy, why: &str) -> anyhow::Result<Arc<Self>> {
+    pub fn for_another_processor(mut copy: PrivateCopy, why: &str) -> belljar_core::Result<Arc<Self>> {
         let length = copy.mapping.length();
         copy.mapping.protect(0, length, Protection::Read).context(NO_EXECUTION)?;
         Self::held(Holder::Copy(copy), Some(why.into()))
@@ -152,10 +154,10 @@ impl CodeImage {
     /// # Errors
     ///
     /// Returns what this processor lacks if it is not.
-    pub fn check_runs_here(&self) -> anyhow::Result<()> {
+    pub fn check_runs_here(&self) -> belljar_core::Result<()> {
         match &self.foreign {
             None => Ok(()),
-            Some(why) => anyhow::bail!("the module's code cannot be run here: {why}"),
+            Some(why) => belljar_core::bail!("the module's code cannot be run here: {why}"),
         }
     }
 
@@ -165,7 +167,7 @@ impl CodeImage {
     /// # Errors
     ///
     /// Returns the errors of [`CodeImage::new`], or an error if one of those tables is damaged.
-    pub fn on_demand(source: Arc<OnDemand>) -> anyhow::Result<Arc<Self>> {
+    pub fn on_demand(source: Arc<OnDemand>) -> belljar_core::Result<Arc<Self>> {
         source.load(0..IMAGE_HEADER_END)?;
         let image = Image::new(source.bytes())?;
         for part in RELIED_ON {
@@ -176,15 +178,16 @@ impl CodeImage {
     }
 
     /// Creates the value. The image's text is already executable, unless it is for another processor.
-    fn held(holder: Holder, foreign: Option<Box<str>>) -> anyhow::Result<Arc<Self>> {
+    fn held(holder: Holder, foreign: Option<Box<str>>) -> belljar_core::Result<Arc<Self>> {
         let image = Image::new(holder.bytes())?;
         let (text, tables) = (image.range(Part::Text), image.tables());
         let accesses_start = image.range(Part::Accesses).start;
         let snapshot = image.range(Part::Snapshot);
+        let trampolines = [Part::Trampolines, Part::TrampolineCode].map(|part| image.range(part));
         // SAFETY: CODE-IMAGE: the tables lie in the holder's memory, which this value keeps and never changes; they
         // leave it only with the lifetime of a borrow of it.
         let tables = unsafe { std::mem::transmute::<CodeTables<'_>, CodeTables<'static>>(tables) };
-        Ok(Arc::new(Self { holder, tables, text, accesses_start, snapshot, foreign }))
+        Ok(Arc::new(Self { holder, tables, text, accesses_start, snapshot, trampolines, foreign }))
     }
 
     /// Returns the whole image. Missing blocks are loaded on access: see [`CodeImage::load`].
@@ -195,6 +198,25 @@ impl CodeImage {
     /// Returns the snapshot of an instance that the image contains, if it does.
     pub fn snapshot(&self) -> Option<&[u8]> {
         (!self.snapshot.is_empty()).then(|| &self.bytes()[self.snapshot.clone()])
+    }
+
+    /// Returns whether the image contains trampolines that can run here.
+    pub(crate) fn has_trampolines(&self) -> bool {
+        !self.trampolines[0].is_empty() && self.foreign.is_none()
+    }
+
+    /// Returns the trampolines that the image contains, and the bytes that hold their code.
+    ///
+    /// # Errors
+    ///
+    /// Returns an error if they are damaged.
+    pub(crate) fn trampolines(&self) -> belljar_core::Result<(&[TrampolineRow], &[u8])> {
+        for range in &self.trampolines {
+            self.load(range.clone())?;
+        }
+        let [rows, code] = self.trampolines.clone().map(|range| &self.bytes()[range]);
+        let rows = <[TrampolineRow]>::ref_from_bytes(rows);
+        Ok((rows.map_err(|_| ImageError::Part(Part::Trampolines))?, code))
     }
 
     /// Ensures that a range of the bytes is loaded and correct: then it can be passed to the kernel, and damage is an
@@ -342,10 +364,10 @@ const RELIED_ON: &[Part] = &[
 ];
 
 /// Returns the pages that hold an image's text.
-fn executable_pages(image: Image<'_>) -> anyhow::Result<Range<usize>> {
+fn executable_pages(image: Image<'_>) -> belljar_core::Result<Range<usize>> {
     let pages = image.text_pages();
     let pages = pages.start..pages.end.next_multiple_of(page_size());
-    anyhow::ensure!(
+    belljar_core::ensure!(
         pages.start.is_multiple_of(page_size()),
         "the compiled module is for a machine with smaller pages"
     );

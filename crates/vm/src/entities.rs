@@ -3,21 +3,23 @@
 use crate::abi_types::Value;
 use crate::store::StoreCore;
 use crate::store_inner::StoreInner;
-use anyhow::Context;
 use belljar_core::{
-    FuncRefId, GlobalType, HeapType, MemoryType, Mutability, RawVal, RefType, TableType, Trap, TypeRef,
-    ValType,
+    Context, Counted, FuncRefId, GlobalType, HeapType, MemoryType, Mutability, RawVal, RefType, TableType,
+    Trap, TypeRef, ValType, article,
 };
 
 impl StoreCore {
     /// Checks that a value of the host is of a type.
-    pub(crate) fn check_type(&self, value: &Value, ty: ValType, what: &str) -> anyhow::Result<()> {
-        anyhow::ensure!(
+    pub(crate) fn check_type(&self, value: &Value, ty: ValType, what: &str) -> belljar_core::Result<()> {
+        belljar_core::ensure!(
             self.is_of_type(value, ty),
             "{what} holds values of type {ty}, and was given {}",
             match value.is_null() {
                 true => "null".to_string(),
-                false => format!("a {}", value.ty()),
+                false => {
+                    let found = value.ty().to_string();
+                    format!("{} {found}", article(&found))
+                }
             }
         );
         Ok(())
@@ -48,8 +50,8 @@ impl<T: 'static> StoreInner<T> {
     /// # Errors
     ///
     /// Returns an error if a limit or the machine does not allow it.
-    pub fn new_memory(&mut self, ty: MemoryType) -> anyhow::Result<usize> {
-        anyhow::ensure!(
+    pub fn new_memory(&mut self, ty: MemoryType) -> belljar_core::Result<usize> {
+        belljar_core::ensure!(
             !ty.is_shared(),
             "a shared memory belongs to no store: create it with SharedMemory::new"
         );
@@ -62,7 +64,7 @@ impl<T: 'static> StoreInner<T> {
     /// # Errors
     ///
     /// Returns the limiter's error.
-    pub fn memory_grow(&mut self, memory: usize, delta: u64) -> anyhow::Result<Option<u64>> {
+    pub fn memory_grow(&mut self, memory: usize, delta: u64) -> belljar_core::Result<Option<u64>> {
         self.limited(|core, growth_limiter| core.grow_memory(memory, delta, growth_limiter))
     }
 
@@ -71,7 +73,7 @@ impl<T: 'static> StoreInner<T> {
     /// # Errors
     ///
     /// Returns an error if a limit does not allow it, or `init` is not of the element type.
-    pub fn new_table(&mut self, ty: TableType, init: Value) -> anyhow::Result<usize> {
+    pub fn new_table(&mut self, ty: TableType, init: Value) -> belljar_core::Result<usize> {
         ty.check().context("a table of this type cannot be created")?;
         self.core().check_type(&init, ValType::Ref(ty.element()), "the table")?;
         let init = init.to_slot().u32();
@@ -83,7 +85,7 @@ impl<T: 'static> StoreInner<T> {
     /// # Errors
     ///
     /// Returns the limiter's error, or an error if `init` is not of the element type.
-    pub fn table_grow(&mut self, table: usize, delta: u64, init: Value) -> anyhow::Result<Option<u32>> {
+    pub fn table_grow(&mut self, table: usize, delta: u64, init: Value) -> belljar_core::Result<Option<u32>> {
         let element = ValType::Ref(self.core().table_type(table).element());
         self.core().check_type(&init, element, "the table")?;
         let init = init.to_slot().u32();
@@ -104,13 +106,16 @@ impl StoreCore {
     /// # Errors
     ///
     /// Returns an error if the index is out of bounds or the value is not of the element type.
-    pub fn table_set(&mut self, table: usize, index: u64, value: Value) -> anyhow::Result<()> {
+    pub fn table_set(&mut self, table: usize, index: u64, value: Value) -> belljar_core::Result<()> {
         self.check_type(&value, ValType::Ref(self.table_type(table).element()), "the table")?;
         let size = self.table_size(table);
         let element = usize::try_from(index).ok().and_then(|i| self.elements_mut(table).get_mut(i));
         match element {
             Some(element) => *element = value.to_slot().u32(),
-            None => anyhow::bail!("table index {index} out of bounds: the table has {size} elements"),
+            None => {
+                let size = Counted(size.into(), "element");
+                belljar_core::bail!("table index {index} out of bounds: the table has {size}")
+            }
         }
         Ok(())
     }
@@ -126,7 +131,7 @@ impl StoreCore {
         dst: u64,
         value: Value,
         length: u64,
-    ) -> anyhow::Result<()> {
+    ) -> belljar_core::Result<()> {
         self.check_type(&value, ValType::Ref(self.table_type(table).element()), "the table")?;
         Ok(self.fill_table(table, dst, value.to_slot().u32(), length)?)
     }
@@ -143,10 +148,10 @@ impl StoreCore {
         src_table: usize,
         src: u64,
         length: u64,
-    ) -> anyhow::Result<()> {
+    ) -> belljar_core::Result<()> {
         let (to, from) = (self.table_type(dst_table).element(), self.table_type(src_table).element());
         let fits = from.matches(to, &*self.runtime.types);
-        anyhow::ensure!(fits, "elements of type {from} cannot be copied into a table of {to}");
+        belljar_core::ensure!(fits, "elements of type {from} cannot be copied into a table of {to}");
         let copied: Result<(), Trap> = self.copy_table(dst_table, src_table, dst, src, length);
         Ok(copied?)
     }
@@ -156,7 +161,7 @@ impl StoreCore {
     /// # Errors
     ///
     /// Returns an error if the store is full or the value is not of the type.
-    pub fn new_global(&mut self, ty: GlobalType, value: Value) -> anyhow::Result<usize> {
+    pub fn new_global(&mut self, ty: GlobalType, value: Value) -> belljar_core::Result<usize> {
         self.check_type(&value, ty.content(), "the global")?;
         self.push_global(ty, value.to_slot())
     }
@@ -171,9 +176,12 @@ impl StoreCore {
     /// # Errors
     ///
     /// Returns an error if the global is immutable or the value is not of its type.
-    pub fn global_set(&mut self, global: usize, value: Value) -> anyhow::Result<()> {
+    pub fn global_set(&mut self, global: usize, value: Value) -> belljar_core::Result<()> {
         let ty = self.global_type(global);
-        anyhow::ensure!(ty.mutability() == Mutability::Var, "the global is immutable and cannot be set");
+        belljar_core::ensure!(
+            ty.mutability() == Mutability::Var,
+            "the global is immutable and cannot be set"
+        );
         self.check_type(&value, ty.content(), "the global")?;
         self.write_global(global, value.to_slot());
         Ok(())

@@ -20,6 +20,21 @@ struct CatchSite {
 }
 
 impl StoreCore {
+    /// Sets the exception that [`StoreCore::take_uncaught`] returns.
+    pub fn set_uncaught(&mut self, thrown: Thrown) {
+        self.uncaught = Some(thrown);
+    }
+
+    /// Returns and forgets the last exception that left a run, or that the embedder threw.
+    pub fn take_uncaught(&mut self) -> Option<Thrown> {
+        self.uncaught.take()
+    }
+
+    /// Returns whether [`StoreCore::take_uncaught`] returns an exception.
+    pub fn has_uncaught(&self) -> bool {
+        self.uncaught.is_some()
+    }
+
     /// Keeps an exception alive.
     pub fn keep_exception(&mut self, exception: RawExn) -> Thrown {
         Thrown { store: self.id, root: self.own_exn(exception) }
@@ -27,7 +42,7 @@ impl StoreCore {
 
     /// Returns a kept exception; `None` if it belongs to another store.
     pub fn kept_exception(&self, thrown: &Thrown) -> Option<RawExn> {
-        (thrown.store == self.id).then(|| self.owned_exn(&thrown.root))?
+        (thrown.store == self.id).then(|| self.rooted_exn(thrown.root.root()))?
     }
 
     /// Returns the innermost frame of the running activation that has a handler, starting at the frame that waits for

@@ -13,7 +13,7 @@ use std::any::Any;
 /// Why an activation is being left.
 pub(crate) enum Pending {
     Trap { found: RaisedTrap, address: Option<usize>, stack: RawStack },
-    Error { error: anyhow::Error, stack: RawStack },
+    Error { error: belljar_core::Error, stack: RawStack },
     Exception { thrown: Thrown, stack: RawStack },
     Panic(Box<dyn Any + Send>),
 }
@@ -59,7 +59,7 @@ pub enum Exit {
     /// A host function returned an error.
     Error {
         /// The error.
-        error: anyhow::Error,
+        error: belljar_core::Error,
         /// The guest's stack at the call.
         stack: RawStack,
     },
@@ -96,7 +96,7 @@ impl Exit {
     }
 
     /// Creates the exit for an operation of the runtime that failed while no guest was running.
-    pub(crate) fn of_error(error: anyhow::Error) -> Self {
+    pub(crate) fn of_error(error: belljar_core::Error) -> Self {
         match plain_trap(&error) {
             Some(trap) => Self::of_trap(trap),
             None => Self::Error { error, stack: RawStack::default() },
@@ -105,7 +105,6 @@ impl Exit {
 }
 
 /// Returns the trap that an error consists of, if nothing was added to it.
-pub(crate) fn plain_trap(error: &anyhow::Error) -> Option<Trap> {
-    let alone = error.chain().nth(1).is_none();
-    error.downcast_ref::<Trap>().copied().filter(|_| alone)
+pub(crate) fn plain_trap(error: &belljar_core::Error) -> Option<Trap> {
+    error.downcast_ref::<Trap>().copied().filter(|_| !error.has_additions())
 }

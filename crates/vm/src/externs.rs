@@ -31,6 +31,11 @@ impl Externs {
         }
     }
 
+    /// Returns the value at an index for writing.
+    pub(crate) fn get_mut(&mut self, index: u32) -> Option<&mut Arc<dyn Any + Send + Sync>> {
+        self.values.get_mut(index as usize)?.as_mut()
+    }
+
     /// Returns whether there is no value.
     pub(crate) fn is_empty(&self) -> bool {
         self.values.iter().all(Option::is_none)

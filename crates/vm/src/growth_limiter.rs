@@ -77,8 +77,8 @@ impl<'a> GrowthLimiter<'a> {
     }
 
     /// Returns the error of an operation that failed because growth was refused.
-    pub(crate) fn error(&self, otherwise: impl FnOnce() -> String) -> anyhow::Error {
-        self.refused.map_or_else(|| anyhow::Error::msg(otherwise()), Refusal::into_error)
+    pub(crate) fn error(&self, otherwise: impl FnOnce() -> String) -> belljar_core::Error {
+        self.refused.map_or_else(|| belljar_core::Error::msg(otherwise()), Refusal::into_error)
     }
 
     /// Passes what was taken of the engine's quota to the store, and returns it.
@@ -91,7 +91,7 @@ impl<'a> GrowthLimiter<'a> {
     /// # Errors
     ///
     /// Returns an error if there may not.
-    pub(crate) fn check_count(&mut self, limit: Limit, now: usize) -> anyhow::Result<()> {
+    pub(crate) fn check_count(&mut self, limit: Limit, now: usize) -> belljar_core::Result<()> {
         // The caller counts memories together with those of the group.
         let exceeded = match limit {
             Limit::Memories => self.exceeded_alone(limit, now as u64 + 1),
@@ -108,11 +108,11 @@ impl<'a> GrowthLimiter<'a> {
             _ => usize::MAX,
         };
         let what = limit.name();
-        anyhow::ensure!(now < allowed, "the store holds {now} {what}, and its limit is {allowed}");
+        belljar_core::ensure!(now < allowed, "{what}: the store has {now}, and its limit is {allowed}");
         Ok(())
     }
 
-    fn refuse(&mut self, why: Refusal) -> anyhow::Result<bool> {
+    fn refuse(&mut self, why: Refusal) -> belljar_core::Result<bool> {
         self.refused = Some(why);
         match &self.quota {
             Some(quota) if quota.trap_on_grow_failure => Err(why.into_error()),
@@ -125,7 +125,7 @@ impl<'a> GrowthLimiter<'a> {
     /// # Errors
     ///
     /// Returns an error if it may not.
-    pub(crate) fn check_own_memories(&mut self, now: u64) -> anyhow::Result<()> {
+    pub(crate) fn check_own_memories(&mut self, now: u64) -> belljar_core::Result<()> {
         self.exceeded(Limit::Memories, now + 1).map_or(Ok(()), |exceeded| Err(exceeded.into_error()))
     }
 
@@ -168,7 +168,7 @@ impl ResourceLimiter for GrowthLimiter<'_> {
         current: usize,
         desired: usize,
         maximum: Option<usize>,
-    ) -> anyhow::Result<bool> {
+    ) -> belljar_core::Result<bool> {
         let more = desired.saturating_sub(current) as u64;
         let wanted = self.used.memory.saturating_add(more);
         if let Some(why) = self.exceeded(Limit::Memory, wanted) {
@@ -186,7 +186,7 @@ impl ResourceLimiter for GrowthLimiter<'_> {
         Ok(true)
     }
 
-    fn memory_grow_failed(&mut self, error: anyhow::Error) -> anyhow::Result<()> {
+    fn memory_grow_failed(&mut self, error: belljar_core::Error) -> belljar_core::Result<()> {
         self.limiter.as_mut().map_or(Ok(()), |limiter| limiter.memory_grow_failed(error))
     }
 
@@ -195,7 +195,7 @@ impl ResourceLimiter for GrowthLimiter<'_> {
         current: usize,
         desired: usize,
         maximum: Option<usize>,
-    ) -> anyhow::Result<bool> {
+    ) -> belljar_core::Result<bool> {
         let wanted = self.used.table_elements.saturating_add(desired.saturating_sub(current) as u64);
         if let Some(why) = self.exceeded(Limit::TableElements, wanted) {
             return self.refuse(why);
@@ -209,11 +209,11 @@ impl ResourceLimiter for GrowthLimiter<'_> {
         Ok(true)
     }
 
-    fn table_grow_failed(&mut self, error: anyhow::Error) -> anyhow::Result<()> {
+    fn table_grow_failed(&mut self, error: belljar_core::Error) -> belljar_core::Result<()> {
         self.limiter.as_mut().map_or(Ok(()), |limiter| limiter.table_grow_failed(error))
     }
 
-    fn gc_heap_growing(&mut self, current: usize, desired: usize) -> anyhow::Result<bool> {
+    fn gc_heap_growing(&mut self, current: usize, desired: usize) -> belljar_core::Result<bool> {
         if let Some(why) = self.exceeded(Limit::GcHeap, desired as u64) {
             return self.refuse(why);
         }

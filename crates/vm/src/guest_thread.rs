@@ -16,8 +16,10 @@ pub(crate) struct GuestThread {
     id: AtomicI32,
     /// [`GuestThread::idle`].
     idle: AtomicUsize,
-    /// The lowest address that guest code may use on its stack; 1 if it is unknown.
+    /// The lowest address that guest code may use on the stack that it is on; 1 if it is unknown.
     stack_floor: AtomicUsize,
+    /// The same for the thread's own stack.
+    own_stack_floor: AtomicUsize,
     /// The number by which signal handlers know the store that it entered last and has not left
     /// ([`crate::store_monitor::StoreMonitor::of_subject`]), which is even; otherwise the value of `idle`.
     current: AtomicUsize,
@@ -46,6 +48,7 @@ static NO_RECORD: GuestThread = GuestThread {
     id: AtomicI32::new(0),
     idle: AtomicUsize::new(NO_THREAD),
     stack_floor: AtomicUsize::new(1),
+    own_stack_floor: AtomicUsize::new(1),
     current: AtomicUsize::new(NO_THREAD),
 };
 
@@ -74,6 +77,7 @@ impl GuestThreads {
     pub(crate) fn add_this(&mut self, stack: NativeStack) -> &'static GuestThread {
         let this = self.unused.pop().unwrap_or_else(|| Box::leak(Box::default()));
         this.stack_floor.store(stack.floor(), Relaxed);
+        this.own_stack_floor.store(stack.floor(), Relaxed);
         static NEXT: AtomicUsize = AtomicUsize::new(NEVER_ENTERED + 2);
         this.idle.store(NEXT.fetch_add(2, Relaxed), Relaxed);
         this.current.store(this.idle(), Relaxed);
@@ -122,10 +126,21 @@ impl GuestThread {
         self.idle.load(Relaxed)
     }
 
-    /// Returns its stack.
+    /// Returns the stack that it is on.
     #[inline]
     pub(crate) fn stack(&self) -> NativeStack {
         NativeStack::above(self.stack_floor.load(Relaxed))
+    }
+
+    /// Records that it continues on another stack. Returns the one that it was on. Only its own thread calls this.
+    pub(crate) fn switch_stack(&self, to: NativeStack) -> NativeStack {
+        NativeStack::above(self.stack_floor.swap(to.floor(), Relaxed))
+    }
+
+    /// Returns whether it is on the stack that it was started with.
+    #[inline]
+    pub(crate) fn is_on_own_stack(&self) -> bool {
+        self.stack_floor.load(Relaxed) == self.own_stack_floor.load(Relaxed)
     }
 
     /// Returns the number of the store whose guest it entered last and has not left; 0 if there is none.

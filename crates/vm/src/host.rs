@@ -1,6 +1,7 @@
 //! Host functions: closures of the embedder that guest code calls.
 
-use crate::abi_types::{AbiParams, AbiResult, RawExn, Value};
+use crate::abi_types::{AbiParams, AbiResult, MAX_ARITY, One, RawExn, Value, is_int, is_number};
+use crate::apart::SuspendedIn;
 use crate::exception::throw;
 use crate::host_func::HostFunc;
 use crate::machine::{exit_address, leave_activation};
@@ -12,18 +13,18 @@ use crate::thrown::Thrown;
 use crate::vm_ptr::VmPtr;
 use belljar_abi::{FuncObject, TrampolineKind};
 use belljar_core::{FuncRefId, FuncType, InstanceId, RawVal, Trap, ValType};
-use std::mem::offset_of;
+use std::mem::{ManuallyDrop, offset_of};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 /// A typed host function: a closure over the store, the instance that imported it, and parameters.
 pub trait HostClosure<T, P, R>:
-    Fn(&mut StoreInner<T>, Option<InstanceId>, P) -> anyhow::Result<R> + Send + Sync + 'static
+    Fn(&mut StoreInner<T>, Option<InstanceId>, P) -> belljar_core::Result<R> + Send + Sync + 'static
 {
 }
 
 impl<T, P, R, F> HostClosure<T, P, R> for F where
-    F: Fn(&mut StoreInner<T>, Option<InstanceId>, P) -> anyhow::Result<R> + Send + Sync + 'static
+    F: Fn(&mut StoreInner<T>, Option<InstanceId>, P) -> belljar_core::Result<R> + Send + Sync + 'static
 {
 }
 
@@ -36,7 +37,7 @@ impl HostFunc {
     pub fn typed<T: 'static, P: AbiParams, R: AbiResult, F: HostClosure<T, P, R>>(
         runtime: &Arc<Runtime>,
         f: F,
-    ) -> anyhow::Result<Arc<Self>> {
+    ) -> belljar_core::Result<Arc<Self>> {
         let ty = FuncType::new(P::TYPES.iter().copied(), R::TYPES.iter().copied());
         if const { P::FITS && R::FITS } {
             return Self::register(
@@ -58,9 +59,13 @@ impl HostFunc {
     /// # Errors
     ///
     /// Returns an error if the engine has no room for another type.
-    pub fn dynamic<T: 'static, F>(runtime: &Arc<Runtime>, ty: FuncType, f: F) -> anyhow::Result<Arc<Self>>
+    pub fn dynamic<T: 'static, F>(
+        runtime: &Arc<Runtime>,
+        ty: FuncType,
+        f: F,
+    ) -> belljar_core::Result<Arc<Self>>
     where
-        F: Fn(&mut StoreInner<T>, Option<InstanceId>, &[Value], &mut [Value]) -> anyhow::Result<()>
+        F: Fn(&mut StoreInner<T>, Option<InstanceId>, &[Value], &mut [Value]) -> belljar_core::Result<()>
             + Send
             + Sync
             + 'static,
@@ -70,6 +75,48 @@ impl HostFunc {
         Self::register(runtime, ty, native, true, std::any::TypeId::of::<T>(), dynamic)
     }
 
+    /// Creates a function of a type that is known at run time and has only numbers, at most one of them as its result. `f`
+    /// gets the bits of the parameters, those of 32 bits in the lower half, and returns the bits of the result.
+    ///
+    /// # Errors
+    ///
+    /// Returns an error if the type has something else, or the engine has no room for another type.
+    pub fn numeric<T: 'static, F>(
+        runtime: &Arc<Runtime>,
+        ty: FuncType,
+        f: F,
+    ) -> belljar_core::Result<Arc<Self>>
+    where
+        F: Fn(&mut StoreInner<T>, &[u64]) -> belljar_core::Result<u64> + Send + Sync + 'static,
+    {
+        belljar_core::ensure!(
+            ty.params().iter().chain(ty.results()).all(is_number)
+                && ty.results().len() <= 1
+                && ty.params().len() <= MAX_ARITY,
+            "belljar bug: a host function of numbers has the type {ty}"
+        );
+        let data = std::any::TypeId::of::<T>();
+        let count = ty.params().len();
+        if count <= INTS.len() && ty.params().iter().chain(ty.results()).all(is_int) {
+            let mut masks = [u64::MAX; INTS.len()];
+            for (mask, _) in masks.iter_mut().zip(ty.params()).filter(|(_, ty)| **ty == ValType::I32) {
+                *mask = u64::from(u32::MAX);
+            }
+            // All registers that may hold integers are read: those without a parameter hold any bits.
+            let f = move |store: &mut StoreInner<T>, _: Option<InstanceId>, (a, b, c, d, e): Ints| {
+                let mut bits = [a as u64, b as u64, c as u64, d as u64, e as u64];
+                for (bits, mask) in bits.iter_mut().zip(&masks) {
+                    *bits &= mask;
+                }
+                f(store, &bits[..count]).map(|result| One(result as i64))
+            };
+            return Self::register(runtime, ty, native_of::<T, Ints, One<i64>, _>(&f), false, data, f);
+        }
+        let slots = count.max(ty.results().len()).max(1);
+        let native = native_numeric::<T, F> as *const () as usize;
+        Self::register(runtime, ty, native, true, data, Numeric { slots, count, f })
+    }
+
     fn register<D: Send + Sync + 'static>(
         runtime: &Arc<Runtime>,
         ty: FuncType,
@@ -77,7 +124,7 @@ impl HostFunc {
         buffered: bool,
         store_type: std::any::TypeId,
         closure: D,
-    ) -> anyhow::Result<Arc<Self>> {
+    ) -> belljar_core::Result<Arc<Self>> {
         let types = runtime.types.register_func(&ty)?;
         Ok(Self::new(runtime.engine_number(), types, ty, native, buffered, store_type, closure))
     }
@@ -98,12 +145,12 @@ impl StoreCore {
         &mut self,
         func: &Arc<HostFunc>,
         importer: Option<InstanceId>,
-    ) -> anyhow::Result<FuncRefId> {
-        anyhow::ensure!(
+    ) -> belljar_core::Result<FuncRefId> {
+        belljar_core::ensure!(
             func.is_of(&self.runtime),
             "the host function belongs to another engine than the store"
         );
-        anyhow::ensure!(
+        belljar_core::ensure!(
             func.store_type == self.host.hooks.data_type,
             "the host function was created for stores with data of another type"
         );
@@ -111,10 +158,9 @@ impl StoreCore {
             false => exit_address(),
             true => self.runtime.trampoline(TrampolineKind::Exit, func.sig())?,
         };
-        let at = self
-            .region
-            .block(size_of::<FuncObject>(), 0)
-            .ok_or_else(|| anyhow::anyhow!("the store is full: no room for another host function"))?;
+        let at = self.region.block(size_of::<FuncObject>(), 0).ok_or_else(|| {
+            belljar_core::format_err!("the store is full: no room for another host function")
+        })?;
         let address = self.region.const_base() + at;
         let object = FuncObject {
             code,
@@ -192,20 +238,22 @@ pub(crate) unsafe fn run<T: 'static, P: AbiParams, R: AbiResult, F: HostClosure<
     // registers.
     unsafe {
         let monitor = monitor_of(object);
-        if monitor.notes_host_calls() {
+        if !monitor.is_plain_host_call() {
             return run_recorded::<T, P, R, F>(object, params);
         }
         let (store, importer, f) = callee::<T, F>(object);
-        match catch_unwind(AssertUnwindSafe(|| f(store, importer, params))) {
+        // Otherwise the compiler keeps the value in memory, to see at the end whether there is an error to be dropped.
+        let ended = ManuallyDrop::new(catch_unwind(AssertUnwindSafe(|| f(store, importer, params))));
+        match &*ended {
             Ok(Ok(result)) if store.core().heap.roots.is_left() && !monitor.wants_attention() => {
                 result.into_native()
             }
-            ended => finish(store, ended),
+            _ => finish(store, ManuallyDrop::into_inner(ended)),
         }
     }
 }
 
-/// The same as [`run`], with the times of the call recorded for observers.
+/// The same as [`run`], with the times of the call recorded for observers, and the embedder told.
 ///
 /// # Safety
 ///
@@ -219,9 +267,7 @@ unsafe fn run_recorded<T: 'static, P: AbiParams, R: AbiResult, F: HostClosure<T,
     // SAFETY: the caller's promise.
     unsafe {
         let (store, importer, f) = callee::<T, F>(object);
-        let core = store.core();
-        core.monitor.host_begins(core.entry_fp());
-        let ended = catch_unwind(AssertUnwindSafe(|| f(store, importer, params)));
+        let ended = observed(store, |store| f(store, importer, params));
         finish(store, ended)
     }
 }
@@ -268,21 +314,36 @@ impl Failure {
 }
 
 /// How a closure ended: it returned a result or an error, or panicked.
-type Ended<R> = std::thread::Result<anyhow::Result<R>>;
+type Ended<R> = std::thread::Result<belljar_core::Result<R>>;
 
 /// Runs the closure of a host function that takes its arguments in a buffer. Returns its results, or why it does not
 /// return.
 #[inline]
 fn guard<T: 'static, R>(
     store: &mut StoreInner<T>,
-    f: impl FnOnce(&mut StoreInner<T>) -> anyhow::Result<R>,
+    f: impl FnOnce(&mut StoreInner<T>) -> belljar_core::Result<R>,
 ) -> Result<R, Failure> {
+    let ended = match store.core().monitor.is_plain_host_call() {
+        true => catch_unwind(AssertUnwindSafe(|| f(store))),
+        false => observed(store, f),
+    };
+    end(store, ended)
+}
+
+/// Runs a closure, with the times of the call recorded for observers, and the embedder told, if they want that.
+#[cold]
+fn observed<T: 'static, R>(
+    store: &mut StoreInner<T>,
+    f: impl FnOnce(&mut StoreInner<T>) -> belljar_core::Result<R>,
+) -> Ended<R> {
     let core = store.core();
     if core.monitor.notes_host_calls() {
         core.monitor.host_begins(core.entry_fp());
     }
-    let ended = catch_unwind(AssertUnwindSafe(|| f(store)));
-    end(store, ended)
+    catch_unwind(AssertUnwindSafe(|| match store.core().has_call_hook {
+        true => store.hooked_host_call(f),
+        false => f(store),
+    }))
 }
 
 /// Ends a host function. Every host function ends through this.
@@ -304,6 +365,7 @@ fn end<T: 'static, R>(store: &mut StoreInner<T>, ended: Ended<R>) -> Result<R, F
             if let Some(exception) = thrown.filter(|_| !core.monitor.is_killed()) {
                 return Err(Failure::Thrown(exception));
             }
+            core.note_call(SuspendedIn::HostFunction);
             core.raise_error(error);
             Err(Failure::Recorded)
         }
@@ -331,8 +393,58 @@ unsafe extern "C" fn native_buffer<T: 'static, P: AbiParams, R: AbiResult, F: Ho
     let params = P::load(values);
     match guard(store, |store| f(store, importer, params)) {
         Ok(results) => results.store(values),
-        // SAFETY: as in `run`.
-        Err(failure) => unsafe { failure.leave(store.core_mut()) },
+        Err(failure) => {
+            store.core_mut().note_result_buffer(values);
+            // SAFETY: as in `run`.
+            unsafe { failure.leave(store.core_mut()) }
+        }
+    }
+}
+
+/// As many integers as are passed in registers.
+type Ints = (i64, i64, i64, i64, i64);
+
+/// Their types.
+const INTS: &[ValType] = <Ints as AbiParams>::TYPES;
+
+/// Returns the address of the native function of a closure.
+fn native_of<T: 'static, P: AbiParams, R: AbiResult, F: HostClosure<T, P, R>>(_: &F) -> usize {
+    const { assert!(P::FITS && R::FITS) };
+    P::native::<T, R, F>()
+}
+
+/// A closure that takes and returns numbers, in a buffer.
+struct Numeric<F> {
+    /// The number of slots: at least that of the parameters, and one.
+    slots: usize,
+    /// The number of parameters.
+    count: usize,
+    f: F,
+}
+
+/// Implements a host function that takes and returns numbers, in a buffer.
+///
+/// # Safety
+///
+/// The conditions of [`callee`] apply, with a [`Numeric`] as data; `values` has room for so many slots.
+unsafe extern "C" fn native_numeric<T: 'static, F>(object: *const FuncObject, values: *mut RawVal)
+where
+    F: Fn(&mut StoreInner<T>, &[u64]) -> belljar_core::Result<u64> + Send + Sync + 'static,
+{
+    // SAFETY: the caller's promise.
+    let (store, _, numeric) = unsafe { callee::<T, Numeric<F>>(object) };
+    // SAFETY: the caller's promise; the buffer lies in the trampoline's frame.
+    let slots = unsafe { std::slice::from_raw_parts_mut(values, numeric.slots) };
+    let mut bits = [0; MAX_ARITY];
+    let bits = &mut bits[..numeric.count];
+    bits.iter_mut().zip(&*slots).for_each(|(bits, slot)| *bits = slot.u64());
+    match guard(store, |store| (numeric.f)(store, bits)) {
+        Ok(result) => slots[0] = RawVal::from_u64(result),
+        Err(failure) => {
+            store.core_mut().note_result_buffer(slots);
+            // SAFETY: as in `run`.
+            unsafe { failure.leave(store.core_mut()) }
+        }
     }
 }
 
@@ -343,7 +455,7 @@ struct Dynamic<T: 'static> {
 }
 
 type DynamicFn<T> = Box<
-    dyn Fn(&mut StoreInner<T>, Option<InstanceId>, &[Value], &mut [Value]) -> anyhow::Result<()>
+    dyn Fn(&mut StoreInner<T>, Option<InstanceId>, &[Value], &mut [Value]) -> belljar_core::Result<()>
         + Send
         + Sync,
 >;
@@ -361,6 +473,7 @@ unsafe extern "C" fn native_dynamic<T: 'static>(object: *const FuncObject, value
     // SAFETY: the caller's promise; the buffer lies in the trampoline's frame.
     let slots = unsafe { std::slice::from_raw_parts_mut(values, slots) };
     if let Err(failure) = dynamic.run(store, importer, slots) {
+        store.core_mut().note_result_buffer(slots);
         // SAFETY: as in `run`; what the call above held is dropped.
         unsafe { failure.leave(store.core_mut()) }
     }
@@ -384,9 +497,9 @@ impl<T: 'static> Dynamic<T> {
             let mut results: Vec<Value> = result_types.iter().map(|t| Value::default_for(*t)).collect();
             (self.f)(store, importer, &params, &mut results)?;
             for (i, (value, ty)) in results.iter().zip(self.ty.results()).enumerate() {
-                anyhow::ensure!(
+                belljar_core::ensure!(
                     store.core().is_of_type(value, *ty),
-                    "a host function returned a value of type {} as result {i}, which is a {ty}",
+                    "a host function returned a value of type {} as result {i}, whose type is {ty}",
                     value.ty()
                 );
             }

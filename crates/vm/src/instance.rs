@@ -3,6 +3,7 @@
 use crate::loaded::LoadedModule;
 use belljar_abi::VmLayout;
 use belljar_core::{FuncRefId, GlobalIndex, MemoryIndex, TableIndex, TagId, TagIndex};
+use std::any::Any;
 use std::sync::Arc;
 
 /// An entity of a store that can be exported and imported, by its number in the store.
@@ -28,6 +29,8 @@ pub(crate) struct Instance {
     pub(crate) spaces: Spaces,
     /// Items of element segments whose evaluation allocated objects, until the segments are dropped.
     pub(crate) segments: Vec<Option<Box<[u32]>>>,
+    /// The module, as the embedding layer knows it.
+    pub(crate) embedder: Option<Box<dyn Any + Send + Sync>>,
 }
 
 /// The index spaces of an instance: for each index, the number of the entity in the store.
@@ -41,7 +44,7 @@ pub(crate) struct Spaces {
 
 impl Instance {
     pub(crate) fn new(module: Arc<LoadedModule>, context: usize, spaces: Spaces) -> Self {
-        Self { module, context, spaces, segments: Vec::new() }
+        Self { module, context, spaces, segments: Vec::new(), embedder: None }
     }
 
     pub(crate) fn module(&self) -> &Arc<LoadedModule> {

@@ -1,6 +1,6 @@
 //! The instances of a store: their index spaces, exports, segments and constants.
 
-use crate::gc::ScopedRoot;
+use crate::gc::Root;
 use crate::instance::Entity;
 use crate::interrupt::strides;
 use crate::loaded::LoadedModule;
@@ -8,13 +8,13 @@ use crate::store::{StoreCore, StoreGlobal};
 use crate::store_mut::StoreMut;
 use crate::tables::range;
 use crate::vm_ptr::VmPtr;
-use anyhow::Context;
 use belljar_abi::{CONTEXT_DISTANCE, FuncObject, GLOBAL_SIZE};
 use belljar_core::{
-    DataIndex, ElemIndex, ExternType, FuncIndex, FuncRefId, FuncType, GlobalType, InstanceId, RawVal, TagId,
-    TagType,
+    Context, DataIndex, ElemIndex, ExternType, FuncIndex, FuncRefId, FuncType, GlobalType, InstanceId,
+    Mutability, RawVal, TagId, TagType, ValType,
 };
 use belljar_module::{ConstExpr, ConstOp, ElemItems, EntityIndex};
+use std::any::Any;
 use std::sync::Arc;
 
 /// The number of items of element segments between two checks for an interrupt. A constant expression that allocates an
@@ -24,7 +24,7 @@ const ITEMS: usize = 4096;
 /// An intermediate value of a constant expression.
 enum Operand {
     Plain(RawVal),
-    Object(ScopedRoot),
+    Object(Root),
 }
 
 /// The stack of a constant expression. Validation bounds its depth.
@@ -123,6 +123,16 @@ impl StoreCore {
         self.instance(id).module()
     }
 
+    /// Returns the module of an instance as the embedding layer knows it, if it was set.
+    pub fn instance_embedder(&self, id: InstanceId) -> Option<&(dyn Any + Send + Sync)> {
+        self.instance(id).embedder.as_deref()
+    }
+
+    /// Sets [`StoreCore::instance_embedder`].
+    pub fn set_instance_embedder(&mut self, id: InstanceId, module: Box<dyn Any + Send + Sync>) {
+        self.entities.instances[id.index()].embedder = Some(module);
+    }
+
     /// Returns the entity at an index of an instance.
     pub fn instance_entity(&self, id: InstanceId, entity: EntityIndex) -> Entity {
         let instance = self.instance(id);
@@ -146,8 +156,8 @@ impl StoreCore {
     /// # Errors
     ///
     /// Returns an error if the function type has results, or the engine has no room for another type.
-    pub fn new_tag(&mut self, ty: &FuncType) -> anyhow::Result<TagId> {
-        anyhow::ensure!(ty.results().is_empty(), "the type of a tag must have no results, found {ty}");
+    pub fn new_tag(&mut self, ty: &FuncType) -> belljar_core::Result<TagId> {
+        belljar_core::ensure!(ty.results().is_empty(), "the type of a tag must have no results, found {ty}");
         let types = self.runtime.types.register_func(ty)?;
         self.entities.tags.push(types.ids()[0]);
         self.entities.host_types.push(Arc::new(types));
@@ -159,7 +169,7 @@ impl StoreCore {
     /// # Errors
     ///
     /// Returns an error if the store is full.
-    pub(crate) fn push_global(&mut self, ty: GlobalType, value: RawVal) -> anyhow::Result<usize> {
+    pub(crate) fn push_global(&mut self, ty: GlobalType, value: RawVal) -> belljar_core::Result<usize> {
         let at = self.region.table_space(GLOBAL_SIZE as usize);
         let at = at.context("the store is full: no room for another global")? as usize;
         let slot = VmPtr::at(self.region.state_base() + at);
@@ -169,17 +179,37 @@ impl StoreCore {
         Ok(global)
     }
 
+    #[inline]
     pub(crate) fn global_value(&self, global: usize) -> RawVal {
         // SAFETY: a global's slot is 16 bytes, aligned, and lives as long as the store (STORE-PINNED).
         unsafe { self.entities.globals[global].slot.read() }
     }
 
+    #[inline]
     pub(crate) fn write_global(&mut self, global: usize, value: RawVal) {
         // SAFETY: as above, with the store held exclusively.
         unsafe { self.entities.globals[global].slot.write(value) };
     }
 
+    /// Returns the lower 32 bits of a global. Only these are read: a guest may have written no more of them just before.
+    #[inline]
+    pub fn global_bits(&self, global: usize) -> u32 {
+        // SAFETY: as in `global_value`; the slot begins with these bits.
+        unsafe { self.entities.globals[global].slot.cast::<u32>().read() }
+    }
+
+    /// Writes a global of type `i32` that is mutable; nothing happens to others.
+    #[inline]
+    pub fn set_global_bits(&mut self, global: usize, bits: u32) {
+        let ty = self.global_type(global);
+        if ty.content() == ValType::I32 && ty.mutability() == Mutability::Var {
+            // SAFETY: as in `write_global`; numbers of 32 bits lie at the start of their slots.
+            unsafe { self.entities.globals[global].slot.cast::<u32>().write(bits) };
+        }
+    }
+
     /// Returns a global's type.
+    #[inline]
     pub fn global_type(&self, global: usize) -> GlobalType {
         self.entities.globals[global].ty
     }
@@ -193,7 +223,7 @@ impl StoreMut<'_> {
     /// # Errors
     ///
     /// Returns an error if the store has no room for the objects that the expression allocates.
-    pub(crate) fn evaluate(&mut self, id: InstanceId, expr: &ConstExpr) -> anyhow::Result<RawVal> {
+    pub(crate) fn evaluate(&mut self, id: InstanceId, expr: &ConstExpr) -> belljar_core::Result<RawVal> {
         if let [ConstOp::Value(value)] = *expr.ops() {
             return Ok(value);
         }
@@ -204,7 +234,7 @@ impl StoreMut<'_> {
     }
 
     /// Evaluates a constant expression. Its objects are rooted, since allocating the next may move them.
-    fn evaluate_in_scope(&mut self, id: InstanceId, expr: &ConstExpr) -> anyhow::Result<RawVal> {
+    fn evaluate_in_scope(&mut self, id: InstanceId, expr: &ConstExpr) -> belljar_core::Result<RawVal> {
         let mut stack = Operands::default();
         for op in expr.ops() {
             self.check_interrupt()?;
@@ -248,7 +278,12 @@ impl StoreMut<'_> {
         Ok(stack.pop(self))
     }
 
-    fn evaluate_object(&mut self, id: InstanceId, op: ConstOp, stack: &mut Operands) -> anyhow::Result<u32> {
+    fn evaluate_object(
+        &mut self,
+        id: InstanceId,
+        op: ConstOp,
+        stack: &mut Operands,
+    ) -> belljar_core::Result<u32> {
         let type_id = |store: &StoreCore, ty| store.instance(id).module.sig(ty);
         match op {
             ConstOp::StructNew(ty) | ConstOp::StructNewDefault(ty) => {
@@ -284,7 +319,7 @@ impl StoreMut<'_> {
                 }
                 Ok(array)
             }
-            _ => anyhow::bail!("belljar bug: {op:?} allocates no object"),
+            _ => belljar_core::bail!("belljar bug: {op:?} allocates no object"),
         }
     }
 
@@ -293,7 +328,7 @@ impl StoreMut<'_> {
     /// # Errors
     ///
     /// Returns the errors of [`StoreMut::evaluate`].
-    pub(crate) fn evaluate_segments(&mut self, id: InstanceId) -> anyhow::Result<()> {
+    pub(crate) fn evaluate_segments(&mut self, id: InstanceId) -> belljar_core::Result<()> {
         let module = self.instance(id).module().clone();
         for (i, elem) in module.module().elems().iter().enumerate() {
             let ElemItems::Exprs(exprs) = &elem.items else { continue };
@@ -324,7 +359,7 @@ impl StoreMut<'_> {
         segment: ElemIndex,
         start: u32,
         length: u32,
-    ) -> anyhow::Result<Vec<u32>> {
+    ) -> belljar_core::Result<Vec<u32>> {
         let of = |count: usize| range(start.into(), length.into(), count);
         if self.is_elem_dropped(id, segment) {
             return Ok(of(0).map(|_| Vec::new())?);

@@ -19,13 +19,13 @@ use crate::store::{StoreCore, StoreGlobal};
 use crate::store_inner::StoreInner;
 use crate::store_mut::StoreMut;
 use crate::vm_ptr::VmPtr;
-use anyhow::Context;
 use belljar_abi::{ConstHeader, FuncObject, MemoryRef, TablePlace, VmLayout};
 use belljar_core::{
-    ElemIndex, ExternType, FuncIndex, FuncRefId, GlobalIndex, InstanceId, MemoryIndex, MemoryType,
-    OutsideText, TableIndex, TagId, TagIndex, Trap, TypeIndex,
+    Context, Counted, ElemIndex, ExternType, FuncIndex, FuncRefId, GlobalIndex, InstanceId, MemoryIndex,
+    MemoryType, OutsideText, TableIndex, TagId, TagIndex, Trap, TypeIndex,
 };
 use belljar_module::{ConstOp, EntityIndex, Import, Module, SegmentMode};
+use std::collections::HashMap;
 use std::sync::Arc;
 
 /// The value of an import.
@@ -51,7 +51,7 @@ pub fn instantiate<T: 'static>(
     imports: &[ImportValue<'_>],
 ) -> Result<InstanceId, Exit> {
     store.core().check_usable()?;
-    let plain = |error: anyhow::Error| Exit::Error { error, stack: Default::default() };
+    let plain = |error: belljar_core::Error| Exit::Error { error, stack: Default::default() };
     let images = module.images();
     let contents = Contents::Module(images);
     let builder = store.limited(|core, growth_limiter| core.build(module, imports, contents, growth_limiter));
@@ -95,7 +95,7 @@ pub fn link_only<T: 'static>(
     module: &Arc<LoadedModule>,
     imports: &[ImportValue<'_>],
     like: &Checkpoint,
-) -> anyhow::Result<InstanceId> {
+) -> belljar_core::Result<InstanceId> {
     let builder = store
         .limited(|core, growth_limiter| core.build(module, imports, Contents::Of(like), growth_limiter))?;
     store.core_mut().link(&builder, imports)?;
@@ -111,7 +111,7 @@ pub(crate) fn link_fresh<T: 'static>(
     store: &mut StoreInner<T>,
     module: &Arc<LoadedModule>,
     imports: &[ImportValue<'_>],
-) -> anyhow::Result<InstanceId> {
+) -> belljar_core::Result<InstanceId> {
     let builder = store.limited(|core, growth_limiter| {
         core.build(module, imports, Contents::Module(None), growth_limiter)
     })?;
@@ -172,16 +172,19 @@ impl StoreCore {
         imports: &[ImportValue<'_>],
         contents: Contents<'m>,
         growth_limiter: &mut GrowthLimiter<'_>,
-    ) -> anyhow::Result<Builder<'m>> {
-        anyhow::ensure!(module.is_of(&self.runtime), "the module belongs to another engine than the store");
+    ) -> belljar_core::Result<Builder<'m>> {
+        belljar_core::ensure!(
+            module.is_of(&self.runtime),
+            "the module belongs to another engine than the store: create both with the same Engine"
+        );
         module.code_image().check_runs_here()?;
         growth_limiter.check_count(Limit::Instances, self.entities.instances.len())?;
         let described = module.module();
-        anyhow::ensure!(
+        belljar_core::ensure!(
             imports.len() == described.imports().len(),
-            "the module has {} imports, and {} were given",
-            described.imports().len(),
-            imports.len()
+            "the module has {}, but the list of imports has {}: give all in the order of Module::imports, or use a Linker",
+            Counted::of(described.imports().len(), "import"),
+            Counted::of(imports.len(), "element")
         );
         for (import, value) in described.imports().iter().zip(imports) {
             self.check_import(module, import, value)?;
@@ -223,7 +226,7 @@ impl StoreCore {
         builder: &Builder<'_>,
         imports: &[ImportValue<'_>],
         growth_limiter: &mut GrowthLimiter<'_>,
-    ) -> anyhow::Result<Spaces> {
+    ) -> belljar_core::Result<Spaces> {
         let described = builder.described();
         let layout = described.layout();
         let mut memories = Vec::with_capacity(described.memories().len());
@@ -302,14 +305,32 @@ impl StoreCore {
         })
     }
 
+    /// Returns an imported function. A function that the host added to the store on its own gets to know who imports it, so
+    /// that it can look at its caller's exports. `bound` contains those that do; an instance may import one often.
+    fn imported_by(
+        &mut self,
+        importer: InstanceId,
+        func: FuncRefId,
+        bound: &mut HashMap<FuncRefId, FuncRefId>,
+    ) -> belljar_core::Result<FuncRefId> {
+        let Some(host) = self.unbound_host_func(func) else { return Ok(func) };
+        if let Some(known) = bound.get(&func) {
+            return Ok(*known);
+        }
+        let made = self.new_host_func(&host, Some(importer))?;
+        bound.insert(func, made);
+        Ok(made)
+    }
+
     /// Writes functions, which hold addresses and need the instance to exist.
-    fn link(&mut self, builder: &Builder<'_>, imports: &[ImportValue<'_>]) -> anyhow::Result<()> {
+    fn link(&mut self, builder: &Builder<'_>, imports: &[ImportValue<'_>]) -> belljar_core::Result<()> {
         let described = builder.described();
         let layout = described.layout();
         let mut imported = Vec::with_capacity(described.imported_funcs());
+        let mut bound = HashMap::new();
         for value in imports {
             let func = match value {
-                ImportValue::Entity(Entity::Func(func)) => *func,
+                ImportValue::Entity(Entity::Func(func)) => self.imported_by(builder.id, *func, &mut bound)?,
                 ImportValue::Host(host) => self.new_host_func(host, Some(builder.id))?,
                 ImportValue::Entity(_) | ImportValue::Shared(_) => continue,
             };
@@ -352,7 +373,7 @@ impl StoreCore {
         module: &LoadedModule,
         import: &Import,
         value: &ImportValue<'_>,
-    ) -> anyhow::Result<()> {
+    ) -> belljar_core::Result<()> {
         let described = module.module();
         let types = &self.runtime.types;
         let fits = match (import.entity, value) {
@@ -395,7 +416,7 @@ impl StoreCore {
             ImportValue::Shared(memory) => ExternType::Memory(memory.ty()),
             ImportValue::Entity(entity) => self.entity_type(*entity),
         };
-        anyhow::bail!(
+        belljar_core::bail!(
             "incompatible import type for `{}::{}`: the module wants {}, and was given {found}",
             OutsideText::new(&*import.module),
             OutsideText::new(&*import.name),
@@ -422,7 +443,7 @@ impl StoreCore {
 
 impl StoreMut<'_> {
     /// Evaluates the initial values of globals, tables and segments.
-    fn initialize(&mut self, builder: &Builder<'_>) -> anyhow::Result<()> {
+    fn initialize(&mut self, builder: &Builder<'_>) -> belljar_core::Result<()> {
         let described = builder.described();
         let layout = described.layout();
         for i in described.imported_globals()..described.globals().len() {

@@ -14,14 +14,14 @@ pub trait ResourceLimiter: Send {
         current: usize,
         desired: usize,
         maximum: Option<usize>,
-    ) -> anyhow::Result<bool>;
+    ) -> belljar_core::Result<bool>;
 
     /// Called when growth failed that was allowed, or that was not asked about because it exceeds the type's limit.
     ///
     /// # Errors
     ///
     /// An `Err` ends the guest's run with that error.
-    fn memory_grow_failed(&mut self, error: anyhow::Error) -> anyhow::Result<()> {
+    fn memory_grow_failed(&mut self, error: belljar_core::Error) -> belljar_core::Result<()> {
         let _ = error;
         Ok(())
     }
@@ -36,14 +36,14 @@ pub trait ResourceLimiter: Send {
         current: usize,
         desired: usize,
         maximum: Option<usize>,
-    ) -> anyhow::Result<bool>;
+    ) -> belljar_core::Result<bool>;
 
     /// Called like [`ResourceLimiter::memory_grow_failed`], for tables.
     ///
     /// # Errors
     ///
     /// An `Err` ends the guest's run with that error.
-    fn table_grow_failed(&mut self, error: anyhow::Error) -> anyhow::Result<()> {
+    fn table_grow_failed(&mut self, error: belljar_core::Error) -> belljar_core::Result<()> {
         let _ = error;
         Ok(())
     }
@@ -55,7 +55,7 @@ pub trait ResourceLimiter: Send {
     ///
     /// `Ok(false)` refuses: the guest traps with [`belljar_core::Trap::GcHeapExhausted`] when the heap is full. An
     /// `Err` ends the guest's run with that error.
-    fn gc_heap_growing(&mut self, current: usize, desired: usize) -> anyhow::Result<bool> {
+    fn gc_heap_growing(&mut self, current: usize, desired: usize) -> belljar_core::Result<bool> {
         let _ = (current, desired);
         Ok(true)
     }

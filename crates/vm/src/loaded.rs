@@ -41,9 +41,10 @@ pub struct LoadedModule {
     module: Arc<Module>,
     /// Its code. A module is compiled as a whole, so there is one chunk.
     chunks: [Registered; 1],
-    types: TypeSet,
+    types: Arc<TypeSet>,
     runtime: Weak<Runtime>,
     needs_reserved_memory: bool,
+    shares_images: bool,
     has_instance: AtomicBool,
     images: OnceLock<SharedImages>,
 }
@@ -60,8 +61,9 @@ impl LoadedModule {
         module: Arc<Module>,
         image: Arc<CodeImage>,
         needs_reserved_memory: bool,
-    ) -> anyhow::Result<Arc<Self>> {
-        let types = runtime.types.register(module.types(), module.rec_groups())?;
+    ) -> belljar_core::Result<Arc<Self>> {
+        let types = Arc::new(runtime.types.register(module.types(), module.rec_groups())?);
+        runtime.stored_trampolines.add(&image, &types);
         let chunks = [code_table::register(image, DefinedFuncIndex::new(0))];
         let loaded = Arc::new(Self {
             module,
@@ -69,6 +71,7 @@ impl LoadedModule {
             types,
             runtime: Arc::downgrade(runtime),
             needs_reserved_memory,
+            shares_images: runtime.shares_images,
             has_instance: AtomicBool::new(false),
             images: OnceLock::new(),
         });
@@ -140,9 +143,24 @@ impl LoadedModule {
     /// Returns the initial contents of its memories, which instances share; `None` for the first instance. Creating
     /// them takes longer than copying the contents, and a program's module has only one instance.
     pub(crate) fn images(&self) -> Option<&SharedImages> {
-        if !self.has_instance.swap(true, Relaxed) {
+        if !self.shares_images || !self.has_instance.swap(true, Relaxed) {
             return None;
         }
         Some(self.images.get_or_init(|| SharedImages::new(&self.module, self.code_image())))
+    }
+
+    /// Creates what instances share of the initial contents of memories, so that the first instance shares it as well.
+    ///
+    /// # Errors
+    ///
+    /// Returns an error if the contents are damaged.
+    pub fn share_images(&self) -> belljar_core::Result<()> {
+        if !self.shares_images {
+            return Ok(());
+        }
+        self.code_image().load_part(self.module.memory_images().bytes())?;
+        self.images.get_or_init(|| SharedImages::new(&self.module, self.code_image()));
+        self.has_instance.store(true, Relaxed);
+        Ok(())
     }
 }

@@ -22,7 +22,7 @@ pub enum WaitResult {
 /// How a wait can be interrupted.
 pub struct Interruption<'a> {
     /// Called whenever the waiting thread is woken; an error ends the wait.
-    pub(crate) ask: &'a mut dyn FnMut() -> anyhow::Result<()>,
+    pub(crate) ask: &'a mut dyn FnMut() -> belljar_core::Result<()>,
     /// Whether it is also called periodically, without being woken.
     pub(crate) now_and_then: bool,
     /// Called with the condition variable that wakes the thread, and with `None` when the wait is over.
@@ -73,7 +73,7 @@ impl ParkingLot {
         is_expected: impl FnOnce() -> bool,
         timeout: Option<Duration>,
         mut interruption: Option<Interruption<'_>>,
-    ) -> anyhow::Result<WaitResult> {
+    ) -> belljar_core::Result<WaitResult> {
         // An end beyond the range of the clock never comes.
         let deadline = timeout.and_then(|timeout| Instant::now().checked_add(timeout));
         let mut queues = self.lock();
@@ -212,7 +212,7 @@ mod tests {
         let mut asked = 0;
         let mut ask = || {
             asked += 1;
-            anyhow::ensure!(asked < 3, "enough");
+            belljar_core::ensure!(asked < 3, "enough");
             Ok(())
         };
         let interruption = Interruption { ask: &mut ask, now_and_then: true, wakes: &|_| () };

@@ -3,7 +3,7 @@
 //! In: the embedder's numbers. Out: permission, or an error that states which limit it was, what was wanted and how to
 //! raise it. Never: a count of current usage, which the store itself computes.
 
-use belljar_core::{ByteCount, define_limits};
+use belljar_core::{ByteCount, Counted, define_limits};
 use std::fmt;
 use std::time::Duration;
 
@@ -100,12 +100,13 @@ impl LimitExceeded {
     /// Returns a sentence that describes what happened, but not how to raise the limit.
     pub fn sentence(&self) -> String {
         let Self { limit, wanted, allowed } = *self;
-        let (name, allowed) = (limit.name(), limit.show(allowed));
+        let name = limit.name();
         match wanted {
             Some(wanted) => {
-                format!("{name}: the guest wanted {}, and its limit is {allowed}", limit.show(wanted))
+                let [wanted, allowed] = limit.unit().show_all([wanted, allowed]);
+                format!("{name}: the guest wanted {wanted}, and its limit is {allowed}")
             }
-            None => format!("{name}: the guest wanted more than its limit of {allowed}"),
+            None => format!("{name}: the guest wanted more than its limit of {}", limit.show(allowed)),
         }
     }
 }
@@ -169,15 +170,13 @@ impl EngineLimitExceeded {
 impl fmt::Display for EngineLimitExceeded {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { limit, wanted, used, stores, allowed } = *self;
-        let stores = if stores == 1 { "1 store".to_string() } else { format!("{stores} stores") };
+        let stores = Counted::of(stores, "store");
+        let [used, wanted, allowed_bytes] = ByteCount::in_one_unit([used, wanted, allowed]);
         match limit {
             EngineLimit::Memory => write!(
                 f,
-                "memory of the engine: {} are used by {stores}, {} more were wanted, and all together may have {} \
-                 (Config::max_memory)",
-                ByteCount(used),
-                ByteCount(wanted),
-                ByteCount(allowed)
+                "memory of the engine: {used} are used by {stores}, {wanted} more were wanted, and all together may have \
+                 {allowed_bytes} (Config::max_memory)"
             ),
             EngineLimit::Calls => write!(
                 f,
@@ -201,7 +200,7 @@ pub enum Refusal {
 
 impl Refusal {
     /// Converts the refusal to an error.
-    pub fn into_error(self) -> anyhow::Error {
+    pub fn into_error(self) -> belljar_core::Error {
         match self {
             Self::Store(exceeded) => exceeded.into(),
             Self::Engine(exceeded) => exceeded.into(),
@@ -238,6 +237,10 @@ mod tests {
         assert_eq!(
             quota.exceeded(Limit::Memory, 2 << 30).unwrap().to_string(),
             "memory: the guest wanted 2 GiB, and its limit is 1 GiB (Limits::memory)"
+        );
+        assert_eq!(
+            quota.exceeded(Limit::Memory, (1 << 30) + (64 << 10)).unwrap().to_string(),
+            "memory: the guest wanted 1048640 KiB, and its limit is 1048576 KiB (Limits::memory)"
         );
         quota.set(Limit::Wall, Some(250_000_000));
         assert_eq!(

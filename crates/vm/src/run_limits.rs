@@ -15,7 +15,7 @@ use crate::runtime::Runtime;
 use crate::store_monitor::StoreMonitor;
 use crate::sys::{generation, thread_cpu_time};
 use crate::thread_registration::this_thread;
-use anyhow::Context;
+use belljar_core::Context;
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, Weak};
@@ -110,7 +110,7 @@ impl Deadline {
     /// # Errors
     ///
     /// Returns an error if the timer cannot be started.
-    pub(crate) fn begin_run(self: &Arc<Self>) -> anyhow::Result<Result<(), KillReason>> {
+    pub(crate) fn begin_run(self: &Arc<Self>) -> belljar_core::Result<Result<(), KillReason>> {
         let thread = this_thread().id();
         let used = self.cpu.and_then(|_| thread_cpu_time(thread)).unwrap_or_default();
         let mut state = self.state();
@@ -188,7 +188,7 @@ impl Deadline {
     }
 
     /// Makes the timer check at `at` or earlier.
-    fn queue(self: &Arc<Self>, state: &mut State, at: Instant) -> anyhow::Result<()> {
+    fn queue(self: &Arc<Self>, state: &mut State, at: Instant) -> belljar_core::Result<()> {
         let process = generation();
         // An entry that was queued in the parent process of a fork does not exist in this one.
         state.queued.take_if(|(_, queued_in)| *queued_in != process);
@@ -271,7 +271,7 @@ impl Timer {
         self.is_running = false;
     }
 
-    fn start(&mut self) -> anyhow::Result<()> {
+    fn start(&mut self) -> belljar_core::Result<()> {
         if !self.is_running {
             let thread = std::thread::Builder::new().name("belljar-timer".into());
             thread.spawn(run).context("could not start the thread that deadlines need")?;

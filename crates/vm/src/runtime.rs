@@ -1,28 +1,29 @@
 //! The state that all stores of an engine share: types, pools, trampolines, the epoch.
 
-use crate::memory::MemoryPool;
+use crate::memory::{MemoryPool, MemorySettings};
 use crate::quota::{EngineLimit, EngineLimitExceeded, EngineQuota};
 use crate::store_id::StoreId;
 use crate::store_monitor::StoreMonitor;
 use crate::store_region::RegionPool;
+use crate::stored_trampolines::StoredTrampolines;
 use crate::sys::SignalsHandled;
 use crate::trampolines::TrampolineAreas;
 use crate::types::TypeRegistry;
-use anyhow::Context;
 use belljar_abi::{CompiledFunction, StoreContext, TrampolineKind};
-use belljar_core::{EngineType, FuncType, HeapType, SubType, TypeId, TypeRef, ValType};
+use belljar_core::{Context, FuncType, HeapType, SubType, TypeId, ValType};
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 
-/// Compiles trampolines for signatures that do not fit into registers. An engine's compiler implements this.
+/// Compiles trampolines for signatures that do not fit into registers, if no loaded module's file contains them. An
+/// engine's compiler implements this.
 pub trait TrampolineSource: Send + Sync {
     /// Compiles the trampoline for a signature, without relocations.
     ///
     /// # Errors
     ///
-    /// Returns an error if the compiler refuses the signature.
-    fn trampoline(&self, kind: TrampolineKind, ty: &FuncType) -> anyhow::Result<CompiledFunction>;
+    /// Returns an error if the compiler refuses the signature, or there is no compiler.
+    fn trampoline(&self, kind: TrampolineKind, ty: &FuncType) -> belljar_core::Result<CompiledFunction>;
 
     /// Called when a trampoline's code is in memory, before it runs.
     fn loaded(&self, kind: TrampolineKind, ty: &FuncType, address: usize, code: &[u8]) {
@@ -43,6 +44,12 @@ pub struct RuntimeSettings {
     pub dumps_cores: bool,
     /// The limits for all stores together.
     pub quota: EngineQuota,
+    /// How memories get address space.
+    pub memory: MemorySettings,
+    /// Whether the instances of a module share the initial contents of its memories.
+    pub shares_images: bool,
+    /// Whether shared memories can be created.
+    pub shared_memory: bool,
 }
 
 impl Default for RuntimeSettings {
@@ -54,6 +61,9 @@ impl Default for RuntimeSettings {
             counts_epochs: false,
             dumps_cores: false,
             quota: EngineQuota::default(),
+            memory: MemorySettings::default(),
+            shares_images: true,
+            shared_memory: true,
         }
     }
 }
@@ -73,6 +83,10 @@ pub struct Runtime {
     pub(crate) counts_epochs: bool,
     /// Whether the end of a run records everything that a core dump needs.
     pub(crate) dumps_cores: bool,
+    /// Whether the instances of a module share the initial contents of its memories.
+    pub(crate) shares_images: bool,
+    /// Whether shared memories can be created.
+    pub(crate) shared_memory: bool,
     quota: EngineQuota,
     /// Bytes of its stores' memories and objects. Like calls, they are counted only if there is a limit.
     memory_used: AtomicU64,
@@ -84,6 +98,7 @@ pub struct Runtime {
     notes_host_calls: AtomicBool,
     source: Box<dyn TrampolineSource>,
     trampolines: TrampolineAreas,
+    pub(crate) stored_trampolines: StoredTrampolines,
     signals: SignalsHandled,
 }
 
@@ -100,19 +115,30 @@ impl Runtime {
         source: Box<dyn TrampolineSource>,
         signals: SignalsHandled,
     ) -> Arc<Self> {
-        let RuntimeSettings { stack_size, gc_stress, counts_epochs, dumps_cores, quota } = settings;
+        let RuntimeSettings {
+            stack_size,
+            gc_stress,
+            counts_epochs,
+            dumps_cores,
+            quota,
+            memory,
+            shares_images,
+            shared_memory,
+        } = settings;
         // The counter does not wrap around: creating an engine takes milliseconds.
         static NEXT: AtomicU32 = AtomicU32::new(1);
         Arc::new(Self {
             number: NEXT.fetch_add(1, Ordering::Relaxed),
             types: Arc::default(),
-            memories: Arc::default(),
+            memories: MemoryPool::new(memory),
             regions: Arc::default(),
             epoch: Arc::default(),
             stack_size,
             gc_stress,
             counts_epochs,
             dumps_cores,
+            shares_images,
+            shared_memory,
             quota,
             memory_used: AtomicU64::new(0),
             calls: AtomicU64::new(0),
@@ -120,6 +146,7 @@ impl Runtime {
             notes_host_calls: AtomicBool::new(false),
             source,
             trampolines: TrampolineAreas::default(),
+            stored_trampolines: StoredTrampolines::default(),
             signals,
         })
     }
@@ -204,7 +231,7 @@ impl Runtime {
     /// # Errors
     ///
     /// Returns an error if the engine has no room for another type.
-    pub fn define_type(&self, ty: &SubType) -> anyhow::Result<TypeId> {
+    pub fn define_type(&self, ty: &SubType) -> belljar_core::Result<TypeId> {
         self.types.define(ty)
     }
 
@@ -213,43 +240,9 @@ impl Runtime {
         self.types.ty(id)
     }
 
-    /// Converts a type for the embedder. The engine keeps it for its lifetime, since the embedder may use it at any
-    /// time from now on.
-    pub fn show_type(&self, ty: TypeRef) -> TypeRef {
-        let TypeRef::Id(id) = ty else { return ty };
+    /// Keeps a type for the engine's lifetime, since the embedder may use it at any time from now on.
+    pub fn keep_type(&self, id: TypeId) {
         self.types.pin(id);
-        TypeRef::Engine(EngineType { engine: self.number, id })
-    }
-
-    /// Converts a type of the embedder's: `map` replaces all of its references by this engine's.
-    ///
-    /// ```ignore
-    /// runtime.own_types(|own| ty.map(own))?
-    /// ```
-    ///
-    /// # Errors
-    ///
-    /// Returns an error if one of them belongs to another engine, or was never shown to the embedder.
-    pub fn own_types<R>(
-        &self,
-        map: impl FnOnce(&mut dyn FnMut(TypeRef) -> TypeRef) -> R,
-    ) -> anyhow::Result<R> {
-        let mut foreign = None;
-        let mapped = map(&mut |r| match r {
-            TypeRef::Engine(ty) if ty.engine == self.number && self.types.is_pinned(ty.id) => {
-                TypeRef::Id(ty.id)
-            }
-            other => {
-                foreign = Some(other);
-                other
-            }
-        });
-        match foreign {
-            None => Ok(mapped),
-            Some(foreign) => {
-                anyhow::bail!("type {foreign} was used with an engine that it does not belong to")
-            }
-        }
     }
 
     /// Returns whether every value of one type is also a value of another.
@@ -326,15 +319,18 @@ impl Runtime {
     ///
     /// # Errors
     ///
-    /// Returns an error if the compiler refuses the signature, or there is no memory.
-    pub(crate) fn trampoline(&self, kind: TrampolineKind, ty: TypeId) -> anyhow::Result<usize> {
+    /// Returns an error if no module has it and the compiler refuses the signature, or there is no memory.
+    pub(crate) fn trampoline(&self, kind: TrampolineKind, ty: TypeId) -> belljar_core::Result<usize> {
         const UNKNOWN: &str = "belljar bug: a function of an unknown type";
         let (known, trampolines) = self.types.trampolines(ty).context(UNKNOWN)?;
         let func = known.composite.as_func().context(UNKNOWN)?;
         let compile = || {
+            if let Some(stored) = self.stored_trampolines.find(kind, ty)? {
+                return Ok(stored);
+            }
             let compiled = self.source.trampoline(kind, func)?;
             let is_plain = compiled.traps.is_empty() && compiled.relocs.is_empty();
-            anyhow::ensure!(is_plain, "belljar bug: a trampoline that traps or has relocations");
+            belljar_core::ensure!(is_plain, "belljar bug: a trampoline that traps or has relocations");
             Ok(compiled.code)
         };
         trampolines.get_or_make(kind, &self.trampolines, compile, |address, code| {

@@ -4,7 +4,7 @@
 //! quota allows, so that a guest cannot make the host allocate memory by the lengths that it passes.
 
 use crate::quota::{Limit, Quota};
-use anyhow::Context;
+use belljar_core::{ByteCount, Context};
 
 /// The bytes that a store's host functions have borrowed, and a spare buffer.
 #[derive(Debug, Default)]
@@ -30,7 +30,7 @@ impl Borrowed {
 
 impl Scratch {
     /// Lends `length` zeroed bytes. `quota` is the store's quota.
-    pub(crate) fn borrow(&mut self, length: usize, quota: Option<&Quota>) -> anyhow::Result<Borrowed> {
+    pub(crate) fn borrow(&mut self, length: usize, quota: Option<&Quota>) -> belljar_core::Result<Borrowed> {
         let wanted = self.borrowed.saturating_add(length);
         if let Some(exceeded) = quota.and_then(|quota| quota.exceeded(Limit::Scratch, wanted as u64)) {
             return Err(exceeded.into());
@@ -38,7 +38,7 @@ impl Scratch {
         let mut bytes = std::mem::take(&mut self.spare);
         bytes
             .try_reserve_exact(length)
-            .with_context(|| format!("the machine has no room for {length} bytes"))?;
+            .with_context(|| format!("the machine has no room for {}", ByteCount(length as u64)))?;
         bytes.resize(length, 0);
         self.borrowed = wanted;
         Ok(Borrowed(bytes))

@@ -9,9 +9,8 @@ use crate::memory::{LinearMemory, MemoryImage};
 use crate::parking::{Interruption, ParkingLot, WaitResult};
 use crate::runtime::Runtime;
 use crate::vm_ptr::VmPtr;
-use anyhow::Context;
 use belljar_abi::MemoryDef;
-use belljar_core::{ByteCount, MemoryType, Trap};
+use belljar_core::{ByteCount, Context, MemoryType, PageCount, Trap};
 use std::mem::offset_of;
 use std::ops::Range;
 use std::sync::atomic::{AtomicU8, AtomicU16, AtomicU32, AtomicU64, AtomicUsize, Ordering};
@@ -57,7 +56,7 @@ impl SharedMemory {
     /// # Errors
     ///
     /// Returns an error if the type is not that of a shared memory, or the machine has no room.
-    pub fn new(runtime: &Arc<Runtime>, ty: MemoryType, reserve: bool) -> anyhow::Result<Self> {
+    pub fn new(runtime: &Arc<Runtime>, ty: MemoryType, reserve: bool) -> belljar_core::Result<Self> {
         Self::with_image(runtime, ty, None, reserve)
     }
 
@@ -66,10 +65,14 @@ impl SharedMemory {
         ty: MemoryType,
         image: Option<&Arc<MemoryImage>>,
         reserve: bool,
-    ) -> anyhow::Result<Self> {
-        anyhow::ensure!(
+    ) -> belljar_core::Result<Self> {
+        belljar_core::ensure!(
             ty.is_shared(),
             "expected the type of a shared memory, found {ty}, which is not shared"
+        );
+        belljar_core::ensure!(
+            runtime.shared_memory,
+            "the engine does not allow shared memories: allow them with Config::shared_memory(true)"
         );
         ty.check().context("a memory of this type cannot be created")?;
         let bytes = ty.minimum_bytes().unwrap_or(u64::MAX);
@@ -82,9 +85,9 @@ impl SharedMemory {
         });
         let memory = memory.with_context(|| {
             format!(
-                "the machine has no room for a shared memory of at most {} pages ({}): it is reserved whole, \
+                "the machine has no room for a shared memory of at most {} ({}): it is reserved whole, \
                  since it cannot move",
-                ty.page_limit(),
+                PageCount(ty.page_limit()),
                 ByteCount(ty.bytes(ty.page_limit()).unwrap_or(u64::MAX))
             )
         })?;
@@ -150,7 +153,11 @@ impl SharedMemory {
     /// # Errors
     ///
     /// Returns the limiter's error.
-    pub fn grow(&self, delta: u64, limiter: Option<&mut dyn ResourceLimiter>) -> anyhow::Result<Option<u64>> {
+    pub fn grow(
+        &self,
+        delta: u64,
+        limiter: Option<&mut dyn ResourceLimiter>,
+    ) -> belljar_core::Result<Option<u64>> {
         let Some(mut growing) = Growing::start(&self.0) else { return Ok(None) };
         let engine = self.0.runtime.upgrade().filter(|runtime| runtime.limits_memory());
         let mut account = Account { engine, taken: 0, limiter };
@@ -206,7 +213,7 @@ impl SharedMemory {
     /// Returns the offset of an aligned access of `size` bytes.
     fn aligned(&self, address: u64, size: usize) -> Result<usize, Trap> {
         if !address.is_multiple_of(size as u64) {
-            return Err(Trap::UnalignedAtomic);
+            return Err(Trap::HeapMisaligned);
         }
         self.range(address, size).map(|range| range.start).ok_or(Trap::MemoryOutOfBounds)
     }
@@ -222,7 +229,7 @@ impl SharedMemory {
         expected: u32,
         timeout: Option<Duration>,
         interruption: Option<Interruption<'_>>,
-    ) -> anyhow::Result<WaitResult> {
+    ) -> belljar_core::Result<WaitResult> {
         let cell = self.atomic_u32(address)?;
         let is_expected = || cell.load(Ordering::SeqCst) == expected;
         self.0.parking.wait(address, is_expected, timeout, interruption)
@@ -239,7 +246,7 @@ impl SharedMemory {
         expected: u64,
         timeout: Option<Duration>,
         interruption: Option<Interruption<'_>>,
-    ) -> anyhow::Result<WaitResult> {
+    ) -> belljar_core::Result<WaitResult> {
         let cell = self.atomic_u64(address)?;
         let is_expected = || cell.load(Ordering::SeqCst) == expected;
         self.0.parking.wait(address, is_expected, timeout, interruption)
@@ -364,7 +371,7 @@ impl ResourceLimiter for Account<'_> {
         current: usize,
         desired: usize,
         maximum: Option<usize>,
-    ) -> anyhow::Result<bool> {
+    ) -> belljar_core::Result<bool> {
         if let Some(limiter) = &mut self.limiter
             && !limiter.memory_growing(current, desired, maximum)?
         {
@@ -382,11 +389,11 @@ impl ResourceLimiter for Account<'_> {
         }
     }
 
-    fn memory_grow_failed(&mut self, error: anyhow::Error) -> anyhow::Result<()> {
+    fn memory_grow_failed(&mut self, error: belljar_core::Error) -> belljar_core::Result<()> {
         self.limiter.as_mut().map_or(Ok(()), |limiter| limiter.memory_grow_failed(error))
     }
 
-    fn table_growing(&mut self, _: usize, _: usize, _: Option<usize>) -> anyhow::Result<bool> {
+    fn table_growing(&mut self, _: usize, _: usize, _: Option<usize>) -> belljar_core::Result<bool> {
         Ok(true)
     }
 }

@@ -27,8 +27,7 @@ use crate::store_inner::StoreInner;
 use crate::store_memory::AnyMemory;
 use crate::store_mut::StoreMut;
 use crate::store_region::RegionCheckpoint;
-use anyhow::{Context, bail, ensure};
-use belljar_core::{FuncIndex, InstanceId, OutsideText, TypeId};
+use belljar_core::{ByteCount, Context, Counted, FuncIndex, InstanceId, OutsideText, TypeId, bail, ensure};
 use belljar_module::{EntityIndex, Import};
 use std::ops::Range;
 use std::sync::Arc;
@@ -59,7 +58,7 @@ struct MemorySnapshot {
 
 /// Checks that everything in a store belongs to its one instance, except for functions that it imports: a snapshot
 /// could not describe anything else.
-fn check_own(store: &StoreCore, module: &LoadedModule) -> anyhow::Result<()> {
+fn check_own(store: &StoreCore, module: &LoadedModule) -> belljar_core::Result<()> {
     let described = module.module();
     let other = described.imports().iter().find(|import| !matches!(import.entity, EntityIndex::Func(_)));
     if let Some(Import { module, name, .. }) = other {
@@ -68,12 +67,18 @@ fn check_own(store: &StoreCore, module: &LoadedModule) -> anyhow::Result<()> {
             "the import `{module}::{name}` is not a function: a snapshot can only be restored with imports of host functions"
         );
     }
-    let foreign: Vec<_> = store
-        .entities
-        .host_funcs
+    let all = store.entities.host_funcs.iter().zip(&store.entities.host_objects);
+    let (imported, others): (Vec<_>, Vec<_>) =
+        all.partition(|(_, object)| store.unbound_host_func(**object).is_none());
+    // An import may be of a function that the host added before: restoring needs a store with the same one.
+    let is_imported = |func: &Arc<HostFunc>| imported.iter().any(|(other, _)| Arc::ptr_eq(other, func));
+    let others = others.into_iter().filter(|(func, _)| !is_imported(func));
+    let foreign: Vec<_> = imported
         .iter()
         .skip(described.imported_funcs())
-        .map(|func| display_name(func))
+        .copied()
+        .chain(others)
+        .map(|(func, _)| display_name(func))
         .collect();
     ensure!(
         foreign.is_empty(),
@@ -98,7 +103,7 @@ fn check_own(store: &StoreCore, module: &LoadedModule) -> anyhow::Result<()> {
     );
     let is_exact = |i: usize| {
         let wanted = module.sig(described.type_of_func(FuncIndex::new(i)));
-        store.entities.host_funcs.get(i).is_some_and(|func| func.sig() == wanted)
+        imported.get(i).is_some_and(|(func, _)| func.sig() == wanted)
     };
     ensure!(
         (0..described.imported_funcs()).all(is_exact),
@@ -118,7 +123,7 @@ impl StoreMut<'_> {
     ///
     /// Returns an error that names the state which is meaningful only in this process, if there is any, or an error as
     /// for [`StoreMut::checkpoint`].
-    pub fn serialize_instance(&mut self, note: &[u8]) -> anyhow::Result<Vec<u8>> {
+    pub fn serialize_instance(&mut self, note: &[u8]) -> belljar_core::Result<Vec<u8>> {
         let [instance] = &*self.entities.instances else {
             bail!(
                 "a snapshot needs a store with one instance, and this one has {}",
@@ -212,7 +217,7 @@ fn pieces(bytes: &[u8]) -> Vec<Range<usize>> {
 /// # Errors
 ///
 /// Returns an error if the snapshot is damaged.
-pub fn snapshot_note(image: &CodeImage) -> anyhow::Result<Option<Vec<u8>>> {
+pub fn snapshot_note(image: &CodeImage) -> belljar_core::Result<Option<Vec<u8>>> {
     let Some(bytes) = image.snapshot() else { return Ok(None) };
     Ok(Some(read(image, bytes)?.note.to_vec()))
 }
@@ -228,7 +233,7 @@ pub fn restore_instance<T: 'static>(
     module: &Arc<LoadedModule>,
     imports: &[ImportValue<'_>],
     image: &CodeImage,
-) -> anyhow::Result<InstanceId> {
+) -> belljar_core::Result<InstanceId> {
     let bytes = image.snapshot().context("the module has no snapshot")?;
     ensure!(
         store.core().instance_count() == 0,
@@ -252,7 +257,7 @@ fn restore_state<T: 'static>(
     image: &CodeImage,
     bytes: &[u8],
     frozen: InstanceSnapshot<'_>,
-) -> anyhow::Result<()> {
+) -> belljar_core::Result<()> {
     let core = store.core();
     check_own(core, module)?;
     ensure!(
@@ -269,8 +274,8 @@ fn restore_state<T: 'static>(
         let grown = more == 0 || store.memory_grow(number, more)?.is_some();
         ensure!(
             grown,
-            "the snapshot has {} bytes in memory {number}, and the limits do not allow it",
-            memory.length
+            "the snapshot has {} in memory {number}, and the limits do not allow it",
+            ByteCount(memory.length as u64)
         );
         let AnyMemory::Own(own) = &mut store.core_mut().entities.memories[number].memory else {
             bail!("memory {number} is shared with others");
@@ -294,7 +299,8 @@ fn restore_state<T: 'static>(
             // Its elements are counted already.
             growth_limiter.limiter().map_or(Ok(true), |limiter| limiter.table_growing(size, size, maximum))
         })?;
-        ensure!(allowed, "the snapshot has {size} elements in table {table}, and the limits do not allow it");
+        let size = Counted::of(size, "element");
+        ensure!(allowed, "the snapshot has {size} in table {table}, and the limits do not allow it");
     }
     if let Some(gc) = &frozen.gc {
         store.core_mut().gc_base()?;
@@ -303,7 +309,8 @@ fn restore_state<T: 'static>(
             Some(limiter) if granted > 0 => limiter.gc_heap_growing(0, granted),
             _ => Ok(true),
         })?;
-        ensure!(allowed, "the snapshot has {granted} bytes of objects, and the limits do not allow it");
+        let granted = ByteCount(granted as u64);
+        ensure!(allowed, "the snapshot has objects of {granted}, and the limits do not allow it");
         let core = store.core_mut();
         ensure!(gc.fits(core.gc()?), DAMAGED);
         core.rewind_gc(gc);
@@ -320,11 +327,11 @@ fn restore_state<T: 'static>(
 
 const DAMAGED: &str = "the snapshot is damaged, or was made by another release";
 
-fn damaged(_: Damaged) -> anyhow::Error {
-    anyhow::Error::msg(DAMAGED)
+fn damaged(_: Damaged) -> belljar_core::Error {
+    belljar_core::Error::msg(DAMAGED)
 }
 
-fn read<'a>(image: &CodeImage, bytes: &'a [u8]) -> anyhow::Result<InstanceSnapshot<'a>> {
+fn read<'a>(image: &CodeImage, bytes: &'a [u8]) -> belljar_core::Result<InstanceSnapshot<'a>> {
     let start = bytes.get(..8).context(DAMAGED)?;
     image.load_part(start).map_err(damaged)?;
     let head = Reader(start).number().and_then(|length| usize::try_from(length).ok()).context(DAMAGED)?;

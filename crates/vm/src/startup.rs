@@ -4,7 +4,7 @@ use crate::machine::{self, Handlers};
 use crate::runtime::{Runtime, RuntimeSettings, TrampolineSource};
 use crate::sys::{self, SignalsHandled};
 use crate::{builtins, fault_report, fork, sampling, store_monitor, trap};
-use anyhow::Context;
+use belljar_core::Context;
 use std::io;
 use std::sync::Arc;
 
@@ -27,7 +27,10 @@ impl Runtime {
     /// # Errors
     ///
     /// Returns an error if signal handlers cannot be installed, or forks cannot be prepared for.
-    pub fn new(settings: RuntimeSettings, source: Box<dyn TrampolineSource>) -> anyhow::Result<Arc<Self>> {
+    pub fn new(
+        settings: RuntimeSettings,
+        source: Box<dyn TrampolineSource>,
+    ) -> belljar_core::Result<Arc<Self>> {
         let signals =
             handle_signals().context("could not install the handlers that turn faults into traps")?;
         sys::fail_oversized_writes().context("could not make writes beyond the file size limit fail")?;

@@ -1,5 +1,6 @@
 //! A store: everything that a group of guests can reach, owned by one value.
 
+use crate::apart::ApartActivations;
 use crate::exit::Pending;
 use crate::externs::Externs;
 use crate::gc::{Gc, Roots};
@@ -20,12 +21,12 @@ use crate::store_memory::StoreMemory;
 use crate::store_monitor::StoreMonitor;
 use crate::store_region::StoreRegion;
 use crate::table::Table;
+use crate::thrown::Thrown;
 use crate::types::TypeSet;
 use crate::vm_ptr::VmPtr;
-use anyhow::Context;
 use belljar_abi::gc::{INDEX, header, is_traced};
 use belljar_abi::{FuncObject, StoreContext};
-use belljar_core::{FuncRefId, GlobalType, InstanceId, RawVal, Trap, TypeId, ValType};
+use belljar_core::{Context, FuncRefId, GlobalType, InstanceId, RawVal, Trap, TypeId, ValType};
 use std::any::Any;
 use std::ptr::NonNull;
 use std::sync::Arc;
@@ -62,6 +63,8 @@ pub struct StoreCore {
     pub(crate) host: HostSide,
     /// Why the innermost activation is being left.
     pub(crate) pending: Option<Pending>,
+    /// Activations with stacks of their own.
+    pub(crate) apart: ApartActivations,
     /// Whether guest code has run, so that any memory may have been written. Only the first run sets it: see `ready`.
     pub(crate) ran: bool,
     /// Whether a checkpoint of the store was taken.
@@ -70,6 +73,10 @@ pub struct StoreCore {
     pub(crate) killed: Option<KillReason>,
     /// Whether the store was killed or has run limits. A run checks only this.
     pub(crate) is_special: bool,
+    /// Whether the embedder is told about calls between host and guest.
+    pub(crate) has_call_hook: bool,
+    /// The exception that the last run threw without catching it, until the embedder takes it.
+    pub(crate) uncaught: Option<Thrown>,
     /// The checkpoints that the store can be rewound to.
     pub(crate) checkpoints: Vec<CheckpointRecord>,
 }
@@ -117,6 +124,8 @@ pub(crate) struct Limits {
     pub(crate) taken: u64,
     /// Fuel beyond what the counter in the context can hold.
     pub(crate) fuel_reserve: u64,
+    /// Whether the store was ever given fuel.
+    pub(crate) had_fuel: bool,
 }
 
 /// What the host keeps with a store.
@@ -127,6 +136,8 @@ pub(crate) struct HostSide {
     pub(crate) scratch: Scratch,
     /// A value of the embedding layer.
     pub(crate) extension: Option<Box<dyn Any + Send + Sync>>,
+    /// The engine, as the embedding layer knows it.
+    pub(crate) embedder: Option<Box<dyn Any + Send + Sync>>,
     pub(crate) hooks: Hooks,
 }
 
@@ -150,18 +161,19 @@ pub(crate) struct Hooks {
     /// Runs a closure with the limiter of growth.
     ///
     /// Safety contract: ONE-BORROW, as for [`crate::StoreMut`].
-    pub(crate) with_limiter: unsafe fn(NonNull<StoreCore>, &mut Growth<'_>) -> anyhow::Result<()>,
+    pub(crate) with_limiter: unsafe fn(NonNull<StoreCore>, &mut Growth<'_>) -> belljar_core::Result<()>,
     /// Asks the embedder by how much to move the epoch deadline. `None` means not at all: trap.
     ///
     /// Safety contract: ONE-BORROW, as for [`crate::StoreMut`].
-    pub(crate) new_epoch: unsafe fn(NonNull<StoreCore>) -> anyhow::Result<Option<u64>>,
+    pub(crate) new_epoch: unsafe fn(NonNull<StoreCore>) -> belljar_core::Result<Option<u64>>,
 }
 
 /// A closure that grows a part of the store, given the limiter of growth.
-pub(crate) type Growth<'a> = dyn FnMut(&mut StoreCore, &mut GrowthLimiter<'_>) -> anyhow::Result<()> + 'a;
+pub(crate) type Growth<'a> =
+    dyn FnMut(&mut StoreCore, &mut GrowthLimiter<'_>) -> belljar_core::Result<()> + 'a;
 
 impl StoreCore {
-    pub(crate) fn new(runtime: &Arc<Runtime>, hooks: Hooks) -> anyhow::Result<Self> {
+    pub(crate) fn new(runtime: &Arc<Runtime>, hooks: Hooks) -> belljar_core::Result<Self> {
         let region = StoreRegion::new(&runtime.regions).context("no address space for a store's region")?;
         let epoch_counter: *const AtomicU64 = &*runtime.epoch;
         let context = StoreContext {
@@ -172,6 +184,7 @@ impl StoreCore {
             stack_limit: 0,
             exit_pc: 0,
             exit_callee: 0,
+            is_apart: 0,
             fuel: 0,
             epoch_deadline: 0,
             epoch_counter: VmPtr::expose(epoch_counter).address(),
@@ -182,6 +195,8 @@ impl StoreCore {
             trap_fp: 0,
             trap_address: 0,
             trap_code: 0,
+            exit_sp: 0,
+            exit_saved: [0; 5],
         };
         let id = StoreId::next();
         let mut core = Self {
@@ -189,6 +204,8 @@ impl StoreCore {
             ready: NOT_READY,
             last_thread: NEVER_ENTERED,
             is_special: false,
+            has_call_hook: false,
+            uncaught: None,
             killed: None,
             id,
             runtime: runtime.clone(),
@@ -196,8 +213,15 @@ impl StoreCore {
             entities: Entities::default(),
             heap: StoreHeap::default(),
             limits: Limits::default(),
-            host: HostSide { host_caller_context: None, scratch: Scratch::default(), extension: None, hooks },
+            host: HostSide {
+                host_caller_context: None,
+                scratch: Scratch::default(),
+                extension: None,
+                embedder: None,
+                hooks,
+            },
             pending: None,
+            apart: ApartActivations::default(),
             ran: false,
             has_checkpoint: false,
             checkpoints: Vec::new(),
@@ -242,8 +266,20 @@ impl StoreCore {
     }
 
     /// Returns [`StoreCore::extension`] for writing.
+    #[inline]
     pub fn extension_mut(&mut self) -> &mut Option<Box<dyn Any + Send + Sync>> {
         &mut self.host.extension
+    }
+
+    /// Returns the engine as the embedding layer knows it, if it was set.
+    #[inline]
+    pub fn embedder(&self) -> Option<&(dyn Any + Send + Sync)> {
+        self.host.embedder.as_deref()
+    }
+
+    /// Sets [`StoreCore::embedder`], once after the store was created.
+    pub fn set_embedder(&mut self, engine: Box<dyn Any + Send + Sync>) {
+        self.host.embedder = Some(engine);
     }
 
     /// Publishes the current size of the store's memories to observers.
@@ -263,7 +299,7 @@ impl StoreCore {
     /// # Errors
     ///
     /// Returns an error if the quota does not allow it, or the machine has no memory.
-    pub fn borrow_scratch(&mut self, length: usize) -> anyhow::Result<Borrowed> {
+    pub fn borrow_scratch(&mut self, length: usize) -> belljar_core::Result<Borrowed> {
         self.host.scratch.borrow(length, self.limits.quota.as_deref())
     }
 
@@ -313,7 +349,13 @@ impl StoreCore {
     pub fn set_fuel(&mut self, fuel: u64) {
         let now = fuel.min(i64::MAX as u64);
         self.limits.fuel_reserve = fuel - now;
+        self.limits.had_fuel |= fuel > 0;
         self.context_mut().fuel = -(now as i64);
+    }
+
+    /// Returns whether the store was ever given fuel.
+    pub fn had_fuel(&self) -> bool {
+        self.limits.had_fuel
     }
 
     /// Moves fuel from the reserve to the counter. Returns `false` if there is none.
@@ -327,6 +369,12 @@ impl StoreCore {
         self.limits.fuel_reserve = reserve - more;
         self.context_mut().fuel = counter - more as i64;
         true
+    }
+
+    /// Returns whether an epoch deadline was set. Without one, a guest is interrupted at once.
+    pub fn has_epoch_deadline(&self) -> bool {
+        // SAFETY: STORE-EXCLUSIVE.
+        unsafe { (*self.context()).epoch_deadline > 0 }
     }
 
     /// Lets the guest run until the engine's epoch has advanced by this many ticks.
@@ -346,10 +394,23 @@ impl StoreCore {
 
     /// Returns the host value of a reference; `None` for null, and for objects of guests.
     pub fn extern_value(&self, reference: crate::RawExtern) -> Option<&Arc<dyn Any + Send + Sync>> {
+        self.entities.externs.get(self.extern_index(reference)?)
+    }
+
+    /// Returns [`StoreCore::extern_value`] for writing.
+    pub fn extern_value_mut(
+        &mut self,
+        reference: crate::RawExtern,
+    ) -> Option<&mut Arc<dyn Any + Send + Sync>> {
+        let index = self.extern_index(reference)?;
+        self.entities.externs.get_mut(index)
+    }
+
+    fn extern_index(&self, reference: crate::RawExtern) -> Option<u32> {
         if reference.0 == 0 || reference.0 & 1 != 0 || self.object_header(reference.0) & header::EXTERN == 0 {
             return None;
         }
-        self.entities.externs.get(self.heap.gc.as_ref()?.heap.word(reference.0 + INDEX))
+        Some(self.heap.gc.as_ref()?.heap.word(reference.0 + INDEX))
     }
 
     /// Returns whether values of a type may refer to objects of the heap.

@@ -1,5 +1,6 @@
 //! A store with its embedder's data.
 
+use crate::call_hook::CallHook;
 use crate::growth_limiter::{GrowthLimiter, Limiter};
 use crate::runtime::Runtime;
 use crate::store::{Growth, Hooks, StoreCore};
@@ -9,7 +10,9 @@ use std::sync::Arc;
 
 type LimiterAccess<T> = Box<dyn FnMut(&mut T) -> Limiter<'_> + Send + Sync>;
 
-type EpochCallback<T> = Box<dyn FnMut(&mut StoreInner<T>) -> anyhow::Result<u64> + Send + Sync>;
+type EpochCallback<T> = Box<dyn FnMut(&mut StoreInner<T>) -> belljar_core::Result<u64> + Send + Sync>;
+
+type CallHookFn<T> = Box<dyn FnMut(&mut StoreInner<T>, CallHook) -> belljar_core::Result<()> + Send + Sync>;
 
 /// Why the data is present: only idle sandboxes have none, and those cannot be used.
 const DATA: &str = "a store that is in use has its data";
@@ -24,6 +27,7 @@ pub struct StoreInner<T> {
     data: Option<T>,
     limiter: Setting<LimiterAccess<T>>,
     epoch: Setting<EpochCallback<T>>,
+    call_hook: Setting<CallHookFn<T>>,
 }
 
 /// A callback of the embedder, and its value at the store's checkpoint if it has been set since.
@@ -55,7 +59,7 @@ impl<T: 'static> StoreInner<T> {
     /// # Errors
     ///
     /// Returns an error if there is no address space for its region.
-    pub fn new(runtime: &Arc<Runtime>, data: Option<T>) -> anyhow::Result<Box<Self>> {
+    pub fn new(runtime: &Arc<Runtime>, data: Option<T>) -> belljar_core::Result<Box<Self>> {
         let hooks = Hooks {
             data_type: std::any::TypeId::of::<T>(),
             with_limiter: with_limiter::<T>,
@@ -66,6 +70,7 @@ impl<T: 'static> StoreInner<T> {
             data,
             limiter: Setting::NONE,
             epoch: Setting::NONE,
+            call_hook: Setting::NONE,
         }))
     }
 
@@ -114,10 +119,32 @@ impl<T: 'static> StoreInner<T> {
         self.epoch.set(callback, self.core.has_checkpoint);
     }
 
+    /// Sets what is called at each transition between host and guest.
+    pub fn set_call_hook(&mut self, hook: Option<CallHookFn<T>>) {
+        let is_set = hook.is_some();
+        self.call_hook.set(hook, self.core.has_checkpoint);
+        self.core.set_has_call_hook(is_set);
+    }
+
+    /// Takes the hook out while it runs.
+    pub(crate) fn take_call_hook(&mut self) -> Option<CallHookFn<T>> {
+        self.call_hook.now.take()
+    }
+
+    /// Puts the hook back, unless it has set another one.
+    pub(crate) fn put_call_hook(&mut self, hook: CallHookFn<T>) {
+        if self.core.has_call_hook && self.call_hook.now.is_none() {
+            self.call_hook.now = Some(hook);
+        }
+    }
+
     /// Restores the callbacks that were set when the store's checkpoint was taken.
     pub(crate) fn restore_callbacks(&mut self) {
         self.limiter.restore();
         self.epoch.restore();
+        self.call_hook.restore();
+        let is_set = self.call_hook.now.is_some();
+        self.core.set_has_call_hook(is_set);
     }
 
     /// Runs `f` with the store and the limiter of growth.
@@ -135,7 +162,10 @@ impl<T: 'static> StoreInner<T> {
 /// # Safety
 ///
 /// `store` is the address of a `StoreInner<T>` of which nothing is borrowed (ONE-BORROW).
-unsafe fn with_limiter<T: 'static>(store: NonNull<StoreCore>, f: &mut Growth<'_>) -> anyhow::Result<()> {
+unsafe fn with_limiter<T: 'static>(
+    store: NonNull<StoreCore>,
+    f: &mut Growth<'_>,
+) -> belljar_core::Result<()> {
     // SAFETY: the core is the first field of a `repr(C)` struct, and the caller holds the whole.
     let store = unsafe { store.cast::<StoreInner<T>>().as_mut() };
     store.limited(f)
@@ -146,7 +176,7 @@ unsafe fn with_limiter<T: 'static>(store: NonNull<StoreCore>, f: &mut Growth<'_>
 /// # Safety
 ///
 /// The conditions of [`with_limiter`] apply.
-unsafe fn new_epoch<T: 'static>(store: NonNull<StoreCore>) -> anyhow::Result<Option<u64>> {
+unsafe fn new_epoch<T: 'static>(store: NonNull<StoreCore>) -> belljar_core::Result<Option<u64>> {
     // SAFETY: as in `with_limiter`.
     let store = unsafe { store.cast::<StoreInner<T>>().as_mut() };
     // Taken out while it runs, since it gets the store itself.

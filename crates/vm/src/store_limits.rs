@@ -157,8 +157,15 @@ impl StoreCore {
 
     /// Updates whether a run needs checks at its start. Called after every change of what that depends on.
     pub(crate) fn update_is_special(&mut self) {
-        self.is_special = self.killed.is_some() || self.limits.run_limits.is_some();
+        self.is_special = self.killed.is_some() || self.limits.run_limits.is_some() || self.has_call_hook;
         self.ready = NOT_READY;
+    }
+
+    /// Records whether the store has a hook for calls between host and guest.
+    pub(crate) fn set_has_call_hook(&mut self, is_set: bool) {
+        self.has_call_hook = is_set;
+        self.monitor.set_hooked(is_set);
+        self.update_is_special();
     }
 
     /// Checks the conditions for running a guest, and returns a guard for the run. Nested runs are not checked.
@@ -173,7 +180,7 @@ impl StoreCore {
             return Ok(guard);
         }
         let Some(run_limits) = &self.limits.run_limits else { return Ok(guard) };
-        let refused = |error: anyhow::Error| Exit::Error { error, stack: RawStack::default() };
+        let refused = |error: belljar_core::Error| Exit::Error { error, stack: RawStack::default() };
         if run_limits.counts_calls {
             self.runtime.begin_call().map_err(|full| refused(full.into()))?;
             guard.engine = Some(self.runtime.clone());

@@ -36,7 +36,7 @@ pub struct StoreMonitor {
     /// While the guest runs: [`StoreMonitor::subject`] of the store in whose host function it was entered, 0 if in
     /// none.
     outer: AtomicUsize,
-    /// What host functions must check when they begin and end: [`KILLED`], [`NOTED`].
+    /// What host functions must check when they begin and end: [`KILLED`], [`NOTED`], [`HOOKED`].
     attention: AtomicU8,
     /// The store's context.
     context: ContextCell,
@@ -67,6 +67,8 @@ pub struct StoreMonitor {
 const KILLED: u8 = 1;
 /// A bit of [`StoreMonitor::attention`]: the times of host calls are recorded.
 const NOTED: u8 = 2;
+/// A bit of [`StoreMonitor::attention`]: the embedder is told about host calls.
+const HOOKED: u8 = 4;
 
 /// When the innermost call of a host function began. It is recorded only on request, as reading a clock costs more than
 /// a call.
@@ -241,6 +243,14 @@ impl StoreMonitor {
     /// some nanoseconds slower.
     pub fn note_host_calls(&self) {
         self.attention.fetch_or(NOTED, Relaxed);
+    }
+
+    /// Records whether the embedder is told about host calls. Until then, [`StoreMonitor::is_plain_host_call`] is true.
+    pub(crate) fn set_hooked(&self, is_hooked: bool) {
+        match is_hooked {
+            true => self.attention.fetch_or(HOOKED, Relaxed),
+            false => self.attention.fetch_and(!HOOKED, Relaxed),
+        };
     }
 
     /// The same as [`StoreMonitor::enter`], for a thread that is in no guest and was the last to enter this one, if the
@@ -442,6 +452,12 @@ impl StoreMonitor {
     #[inline]
     pub(crate) fn notes_host_calls(&self) -> bool {
         self.attention.load(Relaxed) & NOTED != 0
+    }
+
+    /// Returns whether a host function that begins has nothing to do first.
+    #[inline]
+    pub(crate) fn is_plain_host_call(&self) -> bool {
+        self.attention.load(Relaxed) & (NOTED | HOOKED) == 0
     }
 
     /// Returns whether a host function that ends has anything to check: [`StoreMonitor::host_ends`],

@@ -39,8 +39,8 @@ impl<'a> StoreMut<'a> {
     /// Returns the error of `f`.
     pub(crate) fn limited<R>(
         &mut self,
-        f: impl FnOnce(&mut StoreCore, &mut GrowthLimiter<'_>) -> anyhow::Result<R>,
-    ) -> anyhow::Result<R> {
+        f: impl FnOnce(&mut StoreCore, &mut GrowthLimiter<'_>) -> belljar_core::Result<R>,
+    ) -> belljar_core::Result<R> {
         let with_limiter = self.host.hooks.with_limiter;
         let (mut f, mut result) = (Some(f), None);
         let mut once = |store: &mut StoreCore, growth_limiter: &mut GrowthLimiter<'_>| {
@@ -51,7 +51,7 @@ impl<'a> StoreMut<'a> {
         };
         // SAFETY: ONE-BORROW: the whole store's address; nothing is borrowed from it now.
         unsafe { with_limiter(self.store, &mut once) }?;
-        result.ok_or_else(|| anyhow::anyhow!("belljar bug: growth was not decided"))
+        result.ok_or_else(|| belljar_core::format_err!("belljar bug: growth was not decided"))
     }
 
     /// Asks the embedder by how much the epoch deadline moves, and moves it. Returns `false` if it does not move: trap.
@@ -59,7 +59,7 @@ impl<'a> StoreMut<'a> {
     /// # Errors
     ///
     /// Returns the error of the embedder's callback.
-    pub(crate) fn move_epoch_deadline(&mut self) -> anyhow::Result<bool> {
+    pub(crate) fn move_epoch_deadline(&mut self) -> belljar_core::Result<bool> {
         let new_epoch = self.host.hooks.new_epoch;
         // SAFETY: as in `limited`.
         let Some(delta) = unsafe { new_epoch(self.store) }? else { return Ok(false) };

@@ -11,8 +11,8 @@
 use crate::region_area::{Area, AreaCheckpoint};
 use crate::snapshot_bytes::{Reader, Writer};
 use crate::sys::{Mapping, Protection, page_size};
-use anyhow::ensure;
 use belljar_abi::{CONTEXT_DISTANCE, FuncObject};
+use belljar_core::ensure;
 use std::io;
 use std::ops::Range;
 use std::sync::{Arc, Mutex};
@@ -300,7 +300,7 @@ impl StoreRegion {
     /// # Errors
     ///
     /// Returns an error if they differ.
-    pub(crate) fn verify(&self, was: &RegionCheckpoint) -> anyhow::Result<()> {
+    pub(crate) fn verify(&self, was: &RegionCheckpoint) -> belljar_core::Result<()> {
         ensure!(
             (self.next_block, self.next_heap) == (was.next_block, was.next_heap),
             "its tables take {} bytes of its region, and took {}",
@@ -312,7 +312,7 @@ impl StoreRegion {
         for (((area, was), length), what) in areas {
             // SAFETY: this much was allocated, or is zero (IN-BOUNDS); the store is borrowed (STORE-EXCLUSIVE).
             if let Some(at) = unsafe { area.difference(self.mapping(), was, length) } {
-                anyhow::bail!("the {what} of its instances differ from byte {at:#x} on");
+                belljar_core::bail!("the {what} of its instances differ from byte {at:#x} on");
             }
         }
         Ok(())

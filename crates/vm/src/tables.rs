@@ -7,7 +7,7 @@ use crate::store::StoreCore;
 use crate::table::{TABLE_LIMIT, Table};
 use crate::vm_ptr::VmPtr;
 use belljar_abi::GuestTable;
-use belljar_core::{TableType, Trap};
+use belljar_core::{Counted, TableType, Trap};
 use std::ops::Range;
 
 /// The number of elements that are written between two checks for an interrupt.
@@ -33,24 +33,25 @@ impl StoreCore {
         header: Option<usize>,
         place: Option<u32>,
         growth_limiter: &mut GrowthLimiter<'_>,
-    ) -> anyhow::Result<usize> {
+    ) -> belljar_core::Result<usize> {
         growth_limiter.check_count(Limit::Tables, self.entities.tables.len())?;
         let count = ty.minimum();
         if let Some(limiter) = growth_limiter.limiter()
             && !limiter.table_growing(0, count as usize, ty.maximum().map(|m| m as usize))?
         {
-            return Err(
-                growth_limiter.error(|| format!("a table of {count} elements exceeds the store's limit"))
-            );
+            return Err(growth_limiter
+                .error(|| format!("a table of {} exceeds the store's limit", Counted(count, "element"))));
         }
-        anyhow::ensure!(
+        belljar_core::ensure!(
             count <= TABLE_LIMIT,
             "a table of {count} elements is larger than the {TABLE_LIMIT} that this implementation allows"
         );
         let left = self.region.heap_left();
         let full = || {
-            anyhow::anyhow!(
-                "no room for a table of {count} elements: the store's tables may use {left} bytes more"
+            belljar_core::format_err!(
+                "no room for a table of {}: the store's tables may use {} more",
+                Counted(count, "element"),
+                Counted::of(left, "byte")
             )
         };
         let offset = match place {
@@ -61,7 +62,8 @@ impl StoreCore {
             Some(header) => header,
             None => {
                 let at = self.region.table_space(size_of::<GuestTable>());
-                self.region.state_base() + at.ok_or_else(|| anyhow::anyhow!("no room for a table"))? as usize
+                self.region.state_base()
+                    + at.ok_or_else(|| belljar_core::format_err!("no room for a table"))? as usize
             }
         };
         let traced = self.is_traced(ty.element().into());
@@ -111,14 +113,17 @@ impl StoreCore {
         delta: u64,
         init: u32,
         growth_limiter: &mut GrowthLimiter<'_>,
-    ) -> anyhow::Result<Option<u32>> {
+    ) -> belljar_core::Result<Option<u32>> {
         let old = self.guest_table(table);
         let ty = self.entities.tables[table].ty;
         let desired = u64::from(old.length).saturating_add(delta);
         let maximum = ty.maximum().unwrap_or(u64::from(u32::MAX));
         if let Some(limiter) = growth_limiter.limiter() {
             if desired > maximum {
-                limiter.table_grow_failed(anyhow::anyhow!("the table's maximum is {maximum} elements"))?;
+                limiter.table_grow_failed(belljar_core::format_err!(
+                    "the table's maximum is {}",
+                    Counted(maximum, "element")
+                ))?;
                 return Ok(None);
             }
             let maximum = ty.maximum().map(|m| m as usize);

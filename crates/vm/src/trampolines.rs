@@ -1,5 +1,5 @@
-//! Trampolines: code that converts between a buffer of values and a signature that does not fit into registers,
-//! compiled on first use.
+//! Trampolines: code that converts between a buffer of values and a signature that does not fit into registers, compiled
+//! or copied from a module's file on first use.
 //!
 //! A trampoline belongs to its function type: the type's registration finds it and drops it ([`TypeTrampolines`]).
 //! Trampolines lie in areas. An area is one mapping and one row of the code table, and holds a few hundred trampolines.
@@ -8,8 +8,8 @@
 use crate::code_table::{self, RegisteredText};
 use crate::sys::page_size;
 use crate::trampoline_text::TrampolineText;
-use anyhow::Context;
 use belljar_abi::TrampolineKind;
+use belljar_core::Context;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 /// The size of the address space of an area, for a few hundred trampolines.
@@ -30,7 +30,7 @@ pub(crate) struct TrampolineAreas {
 }
 
 impl TrampolineAreas {
-    fn place(&self, code: &[u8]) -> anyhow::Result<Trampoline> {
+    fn place(&self, code: &[u8]) -> belljar_core::Result<Trampoline> {
         const NO_MEMORY: &str = "no memory for a trampoline";
         let mut filling = self.filling.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(area) = &*filling
@@ -68,9 +68,9 @@ impl TypeTrampolines {
         &self,
         kind: TrampolineKind,
         areas: &TrampolineAreas,
-        compile: impl FnOnce() -> anyhow::Result<Vec<u8>>,
+        compile: impl FnOnce() -> belljar_core::Result<Vec<u8>>,
         loaded: impl FnOnce(usize, &[u8]),
-    ) -> anyhow::Result<usize> {
+    ) -> belljar_core::Result<usize> {
         let own = &self.0[kind as usize];
         if let Some(made) = own.made.get() {
             return Ok(made.address);
@@ -107,7 +107,7 @@ mod tests {
     }
 
     impl TrampolineSource for Source {
-        fn trampoline(&self, _: TrampolineKind, _: &FuncType) -> anyhow::Result<CompiledFunction> {
+        fn trampoline(&self, _: TrampolineKind, _: &FuncType) -> belljar_core::Result<CompiledFunction> {
             self.made.fetch_add(1, Ordering::Relaxed);
             if let Some(meeting) = &self.meeting {
                 meeting.wait();

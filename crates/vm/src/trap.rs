@@ -22,7 +22,7 @@ impl StoreCore {
     }
 
     /// Records an error of the host while the guest waits in the exit stub.
-    pub(crate) fn raise_error(&mut self, error: anyhow::Error) {
+    pub(crate) fn raise_error(&mut self, error: belljar_core::Error) {
         let stack = self.record_stack(Start::AtExit);
         self.set_pending(pending::HOST_ERROR, Pending::Error { error, stack });
     }
@@ -109,13 +109,18 @@ impl StoreCore {
                 Exit::Trap { trap, fault: fault.or_else(described), stack }
             }
             Some(Pending::Error { error, stack }) => Exit::Error { error, stack },
-            Some(Pending::Exception { thrown, stack }) => Exit::Exception { thrown, stack },
+            Some(Pending::Exception { thrown, stack }) => {
+                self.uncaught = Some(thrown.clone());
+                Exit::Exception { thrown, stack }
+            }
             Some(Pending::Panic(payload)) => {
                 self.end_killed_by_panic();
                 std::panic::resume_unwind(payload)
             }
             None => Exit::Error {
-                error: anyhow::anyhow!("belljar bug: an activation was left for no recorded reason"),
+                error: belljar_core::format_err!(
+                    "belljar bug: an activation was left for no recorded reason"
+                ),
                 stack: RawStack::default(),
             },
         }

@@ -7,9 +7,10 @@
 
 use crate::sys::{Mapping, Protection};
 use crate::trampolines::TypeTrampolines;
-use anyhow::Context;
 use belljar_abi::{MAX_TYPES, TYPE_DISPLAY_SIZE};
-use belljar_core::{CompositeType, DefinedTypes, FuncType, HeapType, SubType, TypeId, TypeIndex, TypeRef};
+use belljar_core::{
+    CompositeType, Context, DefinedTypes, FuncType, HeapType, SubType, TypeId, TypeIndex, TypeRef,
+};
 use std::collections::HashMap;
 use std::ops::Range;
 use std::sync::{Arc, OnceLock, RwLock};
@@ -61,7 +62,7 @@ impl TypeRegistry {
         self: &Arc<Self>,
         types: &[SubType],
         groups: &[Range<u32>],
-    ) -> anyhow::Result<TypeSet> {
+    ) -> belljar_core::Result<TypeSet> {
         let mut set = TypeSet { registry: self.clone(), groups: Vec::new(), ids: Vec::new() };
         let mut inner = self.inner.write().unwrap_or_else(|e| e.into_inner());
         for range in groups {
@@ -95,7 +96,7 @@ impl TypeRegistry {
     /// # Errors
     ///
     /// Returns the errors of [`TypeRegistry::register`].
-    pub(crate) fn register_func(self: &Arc<Self>, ty: &FuncType) -> anyhow::Result<TypeSet> {
+    pub(crate) fn register_func(self: &Arc<Self>, ty: &FuncType) -> belljar_core::Result<TypeSet> {
         self.register(&[SubType::plain(CompositeType::Func(ty.clone()))], std::slice::from_ref(&(0..1)))
     }
 
@@ -104,7 +105,7 @@ impl TypeRegistry {
     /// # Errors
     ///
     /// Returns the errors of [`TypeRegistry::register`].
-    pub(crate) fn define(self: &Arc<Self>, ty: &SubType) -> anyhow::Result<TypeId> {
+    pub(crate) fn define(self: &Arc<Self>, ty: &SubType) -> belljar_core::Result<TypeId> {
         let set = self.register(std::slice::from_ref(ty), std::slice::from_ref(&(0..1)))?;
         self.pin(set.ids[0]);
         Ok(set.ids[0])
@@ -121,13 +122,6 @@ impl TypeRegistry {
             group.pinned = true;
             group.users += 1;
         }
-    }
-
-    /// Returns whether a type is kept while the engine lives.
-    pub(crate) fn is_pinned(&self, id: TypeId) -> bool {
-        let inner = self.inner.read().unwrap_or_else(|e| e.into_inner());
-        let row = inner.rows.get(id.index()).and_then(Option::as_ref);
-        row.is_some_and(|row| inner.group(row.group).pinned)
     }
 
     /// Returns a registered type. All its references are ids.
@@ -173,7 +167,7 @@ impl DefinedTypes for TypeRegistry {
     fn kind(&self, ty: TypeRef) -> HeapType {
         match ty {
             TypeRef::Id(id) => self.ty(id).map_or(HeapType::Any, |ty| HeapType::of_composite(&ty.composite)),
-            TypeRef::Index(_) | TypeRef::Rec(_) | TypeRef::Engine(_) => HeapType::Any,
+            TypeRef::Index(_) | TypeRef::Rec(_) => HeapType::Any,
         }
     }
 
@@ -192,7 +186,7 @@ impl Inner {
     }
 
     /// Adds a user to a group, which is created if it is new.
-    fn enter(&mut self, key: Arc<[SubType]>) -> anyhow::Result<u32> {
+    fn enter(&mut self, key: Arc<[SubType]>) -> belljar_core::Result<u32> {
         if let Some(&group) = self.groups.get(&key) {
             self.group_rows[group as usize].as_mut().expect("as in `group`").users += 1;
             return Ok(group);
@@ -207,7 +201,7 @@ impl Inner {
             });
         }
         if let Some(unknown) = unknown {
-            anyhow::bail!("a type refers to type {unknown}, which the engine does not know");
+            belljar_core::bail!("a type refers to type {unknown}, which the engine does not know");
         }
         let needs_displays =
             key.iter().any(|ty| !ty.is_final || !matches!(ty.composite, CompositeType::Func(_)));
@@ -217,7 +211,7 @@ impl Inner {
             let known: Vec<_> = self.rows.iter().flatten().map(|row| row.display.clone()).collect();
             known.iter().for_each(|display| self.write_display(display));
         }
-        anyhow::ensure!(
+        belljar_core::ensure!(
             self.rows.len().max(1) - self.free.len() + key.len() <= MAX_TYPES,
             "the engine's modules define more than the {MAX_TYPES} different types that it can hold"
         );

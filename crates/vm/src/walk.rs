@@ -43,19 +43,45 @@ pub(crate) fn walk(core: &StoreCore, start: Start, mut visit: impl FnMut(GuestFr
         at = (pc, fp);
     }
     while entry != 0 {
-        let (mut pc, mut fp) = at;
-        // An activation that never called the host has no frames below an exit.
-        while fp != 0 && pc != returned_address() {
-            if visit(GuestFrame::Native { pc, fp }).is_break() {
-                return;
-            }
-            // SAFETY: GUEST-FRAMES: `fp` is the frame pointer of a guest frame.
-            (pc, fp) = unsafe { (read_guest_stack(fp + 8), read_guest_stack(fp)) };
+        // SAFETY: GUEST-FRAMES: the activation's guest waits in a call of the host, which left the innermost frame.
+        if unsafe { walk_activation(at, &mut visit) }.is_break() {
+            return;
         }
         // SAFETY: ACTIVATION-RECORD: `entry` is the entry stub's frame of a live activation.
         let Some(waiting) = (unsafe { Waiting::before(entry) }) else { return };
         at = (waiting.exit_pc, waiting.exit_fp);
         entry = waiting.entry;
+    }
+}
+
+/// Calls `visit` with the frames of an activation, innermost first, until it breaks. `at` is where the innermost one
+/// continues, and its frame pointer.
+///
+/// # Safety
+///
+/// The frames are alive, and the activation's guest does not run.
+unsafe fn walk_activation(
+    at: (usize, usize),
+    visit: &mut dyn FnMut(GuestFrame) -> ControlFlow<()>,
+) -> ControlFlow<()> {
+    let (mut pc, mut fp) = at;
+    // An activation that never called the host has no frames below an exit.
+    while fp != 0 && pc != returned_address() {
+        visit(GuestFrame::Native { pc, fp })?;
+        // SAFETY: GUEST-FRAMES: `fp` is the frame pointer of a guest frame.
+        (pc, fp) = unsafe { (read_guest_stack(fp + 8), read_guest_stack(fp)) };
+    }
+    ControlFlow::Continue(())
+}
+
+/// Calls `visit` with every frame of a guest that waits for the host, and of every guest that was suspended.
+pub(crate) fn walk_with_suspended(core: &StoreCore, mut visit: impl FnMut(GuestFrame) -> ControlFlow<()>) {
+    walk(core, Start::AtExit, &mut visit);
+    for at in core.apart.suspended_frames() {
+        // SAFETY: SUSPENDED: the frames stay as they are until their guest continues.
+        if unsafe { walk_activation(at, &mut visit) }.is_break() {
+            return;
+        }
     }
 }
 

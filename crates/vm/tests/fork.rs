@@ -53,7 +53,7 @@ fn limit_ends_a_run(engine: &Engine) -> Result<(), Error> {
     store.set_limits(Limits::unlimited().wall(Duration::from_millis(20)))?;
     let instance = Instance::new(&mut store, &Module::new(engine, SPIN)?, &[])?;
     let error = instance.get_typed_func::<(), ()>(&mut store, "run")?.call(&mut store, ()).unwrap_err();
-    anyhow::ensure!(error.is::<LimitExceeded>(), "{error:?}");
+    belljar_core::ensure!(error.is::<LimitExceeded>(), "{error:?}");
     Ok(())
 }
 
@@ -67,7 +67,7 @@ fn kill_ends_a_run(engine: &Engine) -> Result<(), Error> {
         handle.kill("enough").unwrap()
     });
     let error = run.call(&mut store, ()).unwrap_err();
-    anyhow::ensure!(error.is::<Killed>() && killer.join().unwrap(), "{error:?}");
+    belljar_core::ensure!(error.is::<Killed>() && killer.join().unwrap(), "{error:?}");
     Ok(())
 }
 
@@ -82,7 +82,7 @@ fn watchdog_barks(engine: &Engine) -> Result<(), Error> {
         WatchdogAction::Stop
     })?;
     let error = run.call(&mut store, ()).unwrap_err();
-    anyhow::ensure!(error.is::<Killed>() && receive.recv_timeout(LONG)?, "{error:?}");
+    belljar_core::ensure!(error.is::<Killed>() && receive.recv_timeout(LONG)?, "{error:?}");
     Ok(())
 }
 
@@ -94,7 +94,7 @@ fn compiles_in_parallel(engine: &Engine, salt: u32) -> Result<(), Error> {
     let mut store = Store::new(engine, ());
     let instance = Instance::new(&mut store, &module, &[])?;
     let found = instance.get_typed_func::<(), u32>(&mut store, "f")?.call(&mut store, ())?;
-    anyhow::ensure!(found == 499 ^ salt);
+    belljar_core::ensure!(found == 499 ^ salt);
     Ok(())
 }
 
@@ -103,7 +103,7 @@ fn compiles_in_parallel(engine: &Engine, salt: u32) -> Result<(), Error> {
 fn sessions_begin_clean(sandbox: &mut Sandbox<()>, salt: u32) -> Result<(), Error> {
     for at in [salt * 8, salt * 8 + 3, salt * 8, salt * 8 + 3].map(|page| page << 16) {
         let before = sandbox.call::<(u32, u32), u32>("swap", (at, 0xbad))?;
-        anyhow::ensure!(before == 0, "a session saw {before:#x} at {at:#x}");
+        belljar_core::ensure!(before == 0, "a session saw {before:#x} at {at:#x}");
     }
     Ok(())
 }
@@ -150,7 +150,7 @@ fn a_child_uses_the_engine_that_it_inherits() -> Result<(), Error> {
                 let mut status = 0;
                 // SAFETY: our child, and our variable.
                 unsafe { libc::waitpid(child, &mut status, 0) };
-                anyhow::ensure!(status == 0, "the child ended with {status}");
+                belljar_core::ensure!(status == 0, "the child ended with {status}");
                 Ok(())
             }
         }

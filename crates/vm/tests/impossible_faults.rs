@@ -17,8 +17,8 @@ use std::sync::Arc;
 struct NoTrampolines;
 
 impl TrampolineSource for NoTrampolines {
-    fn trampoline(&self, _: TrampolineKind, _: &FuncType) -> anyhow::Result<CompiledFunction> {
-        anyhow::bail!("no compiler here")
+    fn trampoline(&self, _: TrampolineKind, _: &FuncType) -> belljar_core::Result<CompiledFunction> {
+        belljar_core::bail!("no compiler here")
     }
 }
 

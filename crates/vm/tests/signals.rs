@@ -9,8 +9,8 @@ use std::process::{Command, ExitStatus};
 struct NoTrampolines;
 
 impl TrampolineSource for NoTrampolines {
-    fn trampoline(&self, _: TrampolineKind, _: &FuncType) -> anyhow::Result<CompiledFunction> {
-        anyhow::bail!("no compiler here")
+    fn trampoline(&self, _: TrampolineKind, _: &FuncType) -> belljar_core::Result<CompiledFunction> {
+        belljar_core::bail!("no compiler here")
     }
 }
 

@@ -4,10 +4,10 @@
 //! The processor's trap flag raises a signal after each instruction of the guest, the stubs and the host. Its handler
 //! tracks the effect of the instruction on the stack, and compares that with what the walk finds.
 
-use belljar::{Caller, Engine, Error, Linker, Module, Store, Trap, TypedFunc};
+use belljar::{Caller, Engine, Error, Linker, Module, ResumableCall, Store, Trap, Val};
 use belljar_vm::{SignalContext, StoreMonitor, function_at};
 use std::cell::UnsafeCell;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 const PROGRAM: &str = include_str!("../../belljar/tests/calls.wat");
 
@@ -17,6 +17,9 @@ struct Steps {
     /// Starts of the functions that were entered, and 0 for each entry from the host. Outermost first.
     stack: [usize; 1024],
     height: usize,
+    /// What was removed when an entry from the host was left: it may continue.
+    suspended: [usize; 1024],
+    suspended_height: usize,
     /// The instruction that was stepped last.
     last: usize,
     steps: u64,
@@ -34,6 +37,8 @@ static STEPS: Shared = Shared(UnsafeCell::new(Steps {
     monitor: None,
     stack: [0; 1024],
     height: 0,
+    suspended: [0; 1024],
+    suspended_height: 0,
     last: 0,
     steps: 0,
     in_guest: 0,
@@ -136,9 +141,17 @@ unsafe extern "C" fn on_step(_: libc::c_int, _: *mut libc::siginfo_t, context: *
     steps.in_guest += u64::from(function_at(pc).is_some());
     let functions = |height: usize| steps.stack[..height].iter().rev().filter(|start| **start != 0);
     let left = steps.without_innermost_way_in();
+    let suspended = steps.suspended[..steps.suspended_height].iter().rev().filter(|start| **start != 0);
+    // If one of these is wrong, the next comparison fails.
     if function_at(pc).is_none() && functions(left).eq(&found[..count]) {
-        // If this is wrong, the next comparison fails.
+        if left < steps.height {
+            steps.suspended_height = steps.height - left;
+            steps.suspended[..steps.suspended_height].copy_from_slice(&steps.stack[left..steps.height]);
+        }
         steps.height = left;
+    } else if function_at(pc).is_none() && steps.height == 0 && suspended.eq(&found[..count]) {
+        steps.height = steps.suspended_height;
+        steps.stack[..steps.height].copy_from_slice(&steps.suspended[..steps.height]);
     }
     let expected = steps.stack[..steps.height].iter().rev().filter(|start| **start != 0);
     if steps.difference.is_none() && !expected.clone().eq(&found[..count]) {
@@ -153,9 +166,18 @@ unsafe extern "C" fn on_step(_: libc::c_int, _: *mut libc::siginfo_t, context: *
     }
 }
 
-fn step(run: &TypedFunc<i32, i32>, store: &mut Store<()>, n: i32) -> Result<i32, Error> {
-    // SAFETY: the handler has the type that SA_SIGINFO requires; the handler clears the flag.
+/// Held by the test whose guest is stepped.
+static STEPPING: Mutex<()> = Mutex::new(());
+
+/// Runs a guest of the store with the trap flag set, and checks what the handler found.
+fn step<R>(store: &mut Store<()>, run: impl FnOnce(&mut Store<()>) -> R) -> R {
+    let _stepping = STEPPING.lock().unwrap_or_else(|e| e.into_inner());
+    let monitor = Some(store.inspector().monitor().clone());
+    // SAFETY: nothing is stepped yet; the handler has the type that SA_SIGINFO requires, and clears the flag.
     unsafe {
+        let steps = &mut *STEPS.0.get();
+        (steps.monitor, steps.height, steps.suspended_height) = (monitor, 0, 0);
+        (steps.steps, steps.in_guest, steps.difference, steps.is_over) = (0, 0, None, false);
         let mut action = std::mem::zeroed::<libc::sigaction>();
         action.sa_sigaction = on_step as *const () as usize;
         action.sa_flags = libc::SA_SIGINFO;
@@ -167,36 +189,12 @@ fn step(run: &TypedFunc<i32, i32>, store: &mut Store<()>, n: i32) -> Result<i32,
         assert_eq!(libc::sigaction(libc::SIGTRAP, &action, std::ptr::null_mut()), 0);
         std::arch::asm!("pushfq", "or qword ptr [rsp], 0x100", "popfq");
     }
-    let result = run.call(store, n);
-    // SAFETY: as for the handler, which interrupts this thread.
-    unsafe { (*STEPS.0.get()).is_over = true };
-    result
-}
-
-#[test]
-fn the_stack_is_right_at_every_instruction() {
-    let engine = Engine::default();
-    let module = Module::new(&engine, PROGRAM).unwrap();
-    let mut linker = Linker::new(&engine);
-    linker
-        .func_wrap("", "host", |mut caller: Caller<'_, ()>, x: i32| -> Result<i32, Error> {
-            let again = caller.get_export("again").and_then(|again| again.into_func()).unwrap();
-            match again.typed::<i32, i32>(&caller)?.call(&mut caller, x) {
-                Ok(result) => Ok(result),
-                Err(error) if error.downcast_ref::<Trap>().is_some() => Ok(-1),
-                Err(_) => Ok(-2),
-            }
-        })
-        .unwrap();
-    let mut store = Store::new(&engine, ());
-    let instance = linker.instantiate(&mut store, &module).unwrap();
-    let run = instance.get_typed_func::<i32, i32>(&mut store, "run").unwrap();
-    let expected = run.call(&mut store, 4).unwrap();
-    // SAFETY: nothing is stepped yet.
-    unsafe { (*STEPS.0.get()).monitor = Some(store.inspector().monitor().clone()) };
-    let result = step(&run, &mut store, 4).unwrap();
-    // SAFETY: nothing is stepped any more.
-    let steps = unsafe { &*STEPS.0.get() };
+    let result = run(store);
+    // SAFETY: as for the handler, which interrupts this thread; after that nothing is stepped any more.
+    let steps = unsafe {
+        (*STEPS.0.get()).is_over = true;
+        &*STEPS.0.get()
+    };
     if let Some((pc, count, expected, found)) = steps.difference {
         let at = function_at(pc).map(|function| pc - function.start);
         panic!(
@@ -205,6 +203,59 @@ fn the_stack_is_right_at_every_instruction() {
         );
     }
     println!("{} instructions, {} of them the guest's", steps.steps, steps.in_guest);
-    assert_eq!(result, expected);
     assert!(steps.in_guest > 2000);
+    result
+}
+
+fn again(caller: &mut Caller<'_, ()>, x: i32) -> Result<i32, Error> {
+    let again = caller.get_export("again").and_then(|again| again.into_func()).unwrap();
+    match again.typed::<i32, i32>(&*caller)?.call(caller, x) {
+        Ok(result) => Ok(result),
+        Err(error) if error.downcast_ref::<Trap>().is_some() => Ok(-1),
+        Err(_) => Ok(-2),
+    }
+}
+
+#[test]
+fn the_stack_is_right_at_every_instruction() {
+    let engine = Engine::default();
+    let module = Module::new(&engine, PROGRAM).unwrap();
+    let mut linker = Linker::new(&engine);
+    linker.func_wrap("", "host", |mut caller: Caller<'_, ()>, x: i32| again(&mut caller, x)).unwrap();
+    let mut store = Store::new(&engine, ());
+    let instance = linker.instantiate(&mut store, &module).unwrap();
+    let run = instance.get_typed_func::<i32, i32>(&mut store, "run").unwrap();
+    let expected = run.call(&mut store, 4).unwrap();
+    let result = step(&mut store, |store| run.call(store, 4)).unwrap();
+    assert_eq!(result, expected);
+}
+
+/// The same when each call of the host suspends the guest. The handler runs on the guest's stack, as one of an embedder
+/// may, and overwrites whatever is below the stack pointer.
+#[test]
+fn the_stack_of_a_resumable_call_is_right_at_every_instruction() {
+    let engine = Engine::default();
+    let module = Module::new(&engine, PROGRAM).unwrap();
+    let mut linker = Linker::new(&engine);
+    let suspends = |mut caller: Caller<'_, ()>, x: i32| -> Result<i32, Error> {
+        belljar::bail!("{}", again(&mut caller, x)?)
+    };
+    linker.func_wrap("", "host", suspends).unwrap();
+    let mut store = Store::new(&engine, ());
+    let instance = linker.instantiate(&mut store, &module).unwrap();
+    let run = instance.get_func(&mut store, "run").unwrap();
+    let resume_all = |store: &mut Store<()>| {
+        let mut results = [Val::I32(0)];
+        let mut times = 0;
+        let mut call = run.call_resumable(&mut *store, &[Val::I32(4)], &mut results).unwrap();
+        while let ResumableCall::HostTrap(at) = call {
+            let answer = at.host_error().root_cause().to_string().parse().unwrap();
+            call = at.resume(&mut *store, &[Val::I32(answer)], &mut results).unwrap();
+            times += 1;
+        }
+        (results[0].unwrap_i32(), times)
+    };
+    let expected = resume_all(&mut store);
+    assert!(expected.1 > 3, "{expected:?}");
+    assert_eq!(step(&mut store, resume_all), expected);
 }

@@ -19,7 +19,7 @@ impl StoreCore {
         size: u64,
     ) -> Result<&crate::store_memory::AnyMemory, Failure> {
         if !address.is_multiple_of(size) {
-            return Err(Trap::UnalignedAtomic.into());
+            return Err(Trap::HeapMisaligned.into());
         }
         let any = &self.entities.memories[self.instance(id).memory(memory)].memory;
         let memory_size = any.length() as u64;
@@ -42,10 +42,10 @@ impl StoreMut<'_> {
         memory: MemoryIndex,
         address: u64,
         size: u64,
-        wait: impl FnOnce(&SharedMemory, Option<Interruption<'_>>) -> anyhow::Result<WaitResult>,
+        wait: impl FnOnce(&SharedMemory, Option<Interruption<'_>>) -> belljar_core::Result<WaitResult>,
     ) -> Result<u32, Failure> {
         let memory = self.check_atomic(id, memory, address, size)?;
-        let memory = memory.shared().ok_or(Trap::ExpectedSharedMemory)?.clone();
+        let memory = memory.shared().ok_or(Trap::AtomicWaitNonSharedMemory)?.clone();
         let monitor = self.monitor.clone();
         let counts_epochs = self.runtime.counts_epochs;
         let mut ask = || match monitor.is_killed() {
@@ -59,7 +59,7 @@ impl StoreMut<'_> {
     }
 
     /// Does what code does at the start of a loop: beyond the deadline, the embedder decides.
-    fn check_epoch(&mut self) -> anyhow::Result<()> {
+    fn check_epoch(&mut self) -> belljar_core::Result<()> {
         let deadline = self.context_mut().epoch_deadline;
         if self.runtime.epoch() < deadline || self.move_epoch_deadline()? {
             return Ok(());

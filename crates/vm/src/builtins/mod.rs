@@ -10,11 +10,12 @@ pub(crate) use atomic::*;
 pub(crate) use gc::*;
 
 use crate::abi_types::RawExn;
+use crate::apart::SuspendedIn;
 use crate::bulk::MemoryPlace;
 use crate::exception::throw;
 use crate::exit::{RaisedTrap, plain_trap};
 use crate::instance::Instance;
-use crate::machine::{BuiltinStub, builtin_stub, builtin_symbol, leave_activation};
+use crate::machine::{BuiltinStub, builtin_stub, builtin_symbol, leave_activation, saving_stub};
 use crate::store::StoreCore;
 use crate::store_mut::StoreMut;
 use crate::vm_ptr::VmPtr;
@@ -26,7 +27,7 @@ use std::ptr::NonNull;
 /// The reason why a builtin does not return.
 enum Failure {
     Trap(RaisedTrap),
-    Error(anyhow::Error),
+    Error(belljar_core::Error),
 }
 
 impl<F: Into<RaisedTrap>> From<F> for Failure {
@@ -35,8 +36,8 @@ impl<F: Into<RaisedTrap>> From<F> for Failure {
     }
 }
 
-impl From<anyhow::Error> for Failure {
-    fn from(error: anyhow::Error) -> Self {
+impl From<belljar_core::Error> for Failure {
+    fn from(error: belljar_core::Error) -> Self {
         match plain_trap(&error) {
             Some(trap) => Self::Trap(trap.into()),
             None => Self::Error(error),
@@ -276,15 +277,20 @@ pub(crate) unsafe extern "C" fn throw_ref(context: usize, exception: u32) {
     unsafe { throw(core, RawExn(exception)) }
 }
 
-/// Refuels the guest, or traps.
+saving_stub!(out_of_fuel native_out_of_fuel);
+
+/// Refuels the guest, or traps. The builtin's stub calls it by way of [`out_of_fuel`], which notes the guest's registers.
 ///
 /// # Safety
 ///
 /// The conditions of [`running`] apply.
-pub(crate) unsafe extern "C" fn out_of_fuel(context: usize) {
+pub(crate) unsafe extern "C" fn native_out_of_fuel(context: usize) {
     let refill = |store: &mut StoreMut<'_>, _| match store.refill_fuel() {
         true => Ok(()),
-        false => Err(Trap::OutOfFuel.into()),
+        false => {
+            store.note_call(SuspendedIn::OutOfFuel);
+            Err(Trap::OutOfFuel.into())
+        }
     };
     // SAFETY: the caller's promise.
     unsafe { run(context, refill) }

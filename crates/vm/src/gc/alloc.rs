@@ -6,9 +6,8 @@ use super::{Gc, GcHeap, GcStats, Shapes};
 use crate::quota::Refusal;
 use crate::store::StoreCore;
 use crate::store_mut::StoreMut;
-use anyhow::Context;
 use belljar_abi::gc::{ELEMENTS, INDEX, LENGTH, header};
-use belljar_core::{ByteCount, DataIndex, InstanceId, Trap, TypeId};
+use belljar_core::{ByteCount, Context, DataIndex, InstanceId, Trap, TypeId};
 use std::any::Any;
 use std::sync::Arc;
 use std::time::Instant;
@@ -27,7 +26,7 @@ impl StoreCore {
     ///
     /// Returns an error if there is no address space for it.
     #[inline]
-    pub(crate) fn gc(&mut self) -> anyhow::Result<&mut Gc> {
+    pub(crate) fn gc(&mut self) -> belljar_core::Result<&mut Gc> {
         if self.heap.gc.is_none() {
             self.make_gc()?;
         }
@@ -35,8 +34,8 @@ impl StoreCore {
     }
 
     #[cold]
-    fn make_gc(&mut self) -> anyhow::Result<()> {
-        anyhow::ensure!(
+    fn make_gc(&mut self) -> belljar_core::Result<()> {
+        belljar_core::ensure!(
             self.heap.abandoned.is_none(),
             "the guest was killed while its objects were being collected: objects of the store are unusable"
         );
@@ -55,7 +54,7 @@ impl StoreCore {
         &mut self,
         instance: InstanceId,
         segment: DataIndex,
-    ) -> anyhow::Result<(&mut Gc, &[u8])> {
+    ) -> belljar_core::Result<(&mut Gc, &[u8])> {
         self.gc()?;
         let dropped = self.is_data_dropped(instance, segment);
         let bytes: &[u8] = match dropped {
@@ -70,7 +69,7 @@ impl StoreCore {
     /// # Errors
     ///
     /// Returns the errors of [`StoreCore::gc`].
-    pub(crate) fn gc_base(&mut self) -> anyhow::Result<usize> {
+    pub(crate) fn gc_base(&mut self) -> belljar_core::Result<usize> {
         Ok(self.gc()?.heap.base())
     }
 }
@@ -82,7 +81,7 @@ impl StoreMut<'_> {
     /// # Errors
     ///
     /// Returns [`Trap::GcHeapExhausted`] with the limit, or the limiter's error.
-    pub(crate) fn gc_alloc(&mut self, head: u32, size: u32) -> anyhow::Result<u32> {
+    pub(crate) fn gc_alloc(&mut self, head: u32, size: u32) -> belljar_core::Result<u32> {
         let heap = &mut self.gc()?.heap;
         if size <= LARGE
             && !heap.stress
@@ -97,7 +96,7 @@ impl StoreMut<'_> {
     }
 
     #[cold]
-    fn alloc_slowly(&mut self, size: u32) -> anyhow::Result<u32> {
+    fn alloc_slowly(&mut self, size: u32) -> belljar_core::Result<u32> {
         if size > LARGE {
             return self.alloc_large(size);
         }
@@ -106,7 +105,7 @@ impl StoreMut<'_> {
         self.gc()?.heap.take_young(size).context("an empty nursery has room")
     }
 
-    fn alloc_large(&mut self, size: u32) -> anyhow::Result<u32> {
+    fn alloc_large(&mut self, size: u32) -> belljar_core::Result<u32> {
         self.request_initial_size()?;
         let gc = self.gc()?;
         let limit = gc.heap.old_limit;
@@ -131,7 +130,7 @@ impl StoreMut<'_> {
     /// # Errors
     ///
     /// Returns [`Trap::AllocationTooLarge`], or an error of [`StoreMut::gc_alloc`].
-    pub(crate) fn gc_alloc_array(&mut self, ty: TypeId, length: u32) -> anyhow::Result<u32> {
+    pub(crate) fn gc_alloc_array(&mut self, ty: TypeId, length: u32) -> belljar_core::Result<u32> {
         let layout = self.gc()?.shapes.array(ty).context("belljar bug: not an array type")?;
         let size = layout.size(length).ok_or(Trap::AllocationTooLarge)?;
         let at = self.gc_alloc(ty.0 | header::ARRAY, size)?;
@@ -145,7 +144,7 @@ impl StoreMut<'_> {
     /// # Errors
     ///
     /// Returns the errors of [`StoreMut::gc_alloc`].
-    pub(crate) fn gc_alloc_extern(&mut self, value: Arc<dyn Any + Send + Sync>) -> anyhow::Result<u32> {
+    pub(crate) fn gc_alloc_extern(&mut self, value: Arc<dyn Any + Send + Sync>) -> belljar_core::Result<u32> {
         let at = self.gc_alloc(header::EXTERN, ELEMENTS)?;
         let index = self.entities.externs.insert(value);
         let heap = &mut self.gc()?.heap;
@@ -160,9 +159,9 @@ impl StoreMut<'_> {
     ///
     /// Returns [`Trap::GcHeapExhausted`] if what is alive exceeds the limit, the limiter's error, or an error if the
     /// guest was killed.
-    pub(crate) fn collect(&mut self, all: bool) -> anyhow::Result<()> {
+    pub(crate) fn collect(&mut self, all: bool) -> belljar_core::Result<()> {
         if let Some(reason) = &self.killed {
-            anyhow::bail!(
+            belljar_core::bail!(
                 "the store's guest was killed ({reason}), perhaps while it changed objects: they cannot be collected"
             );
         }
@@ -216,7 +215,7 @@ impl StoreMut<'_> {
     }
 
     /// Ensures that `size` bytes fit into the old space.
-    fn grow_old(&mut self, size: u32) -> anyhow::Result<()> {
+    fn grow_old(&mut self, size: u32) -> belljar_core::Result<()> {
         let heap = &self.gc()?.heap;
         let needed = heap.old_top.saturating_add(size);
         if needed <= heap.old_limit {
@@ -232,10 +231,9 @@ impl StoreMut<'_> {
             return Ok(());
         }
         let heap = &self.gc()?.heap;
-        let (used, limit) = (ByteCount(u64::from(heap.old_top)), ByteCount(u64::from(heap.old_limit)));
-        let error = anyhow::Error::new(Trap::GcHeapExhausted).context(format!(
-            "the garbage-collected heap is exhausted: {used} are alive, {} more are needed, and its limit is {limit}",
-            ByteCount(u64::from(size)),
+        let [used, more, limit] = ByteCount::in_one_unit([heap.old_top, size, heap.old_limit].map(u64::from));
+        let error = belljar_core::Error::new(Trap::GcHeapExhausted).context(format!(
+            "the garbage-collected heap is exhausted: {used} are alive, {more} more are needed, and its limit is {limit}",
         ));
         Err(match why {
             Some(Refusal::Store(exceeded)) => error.context(exceeded),
@@ -245,7 +243,7 @@ impl StoreMut<'_> {
     }
 
     /// Asks the limiter, once, for the initial size of the old space.
-    fn request_initial_size(&mut self) -> anyhow::Result<()> {
+    fn request_initial_size(&mut self) -> belljar_core::Result<()> {
         let Some(gc) = &mut self.heap.gc else { return Ok(()) };
         if gc.granted == 0 {
             let wanted = std::mem::replace(&mut gc.heap.old_limit, OLD);
@@ -256,7 +254,7 @@ impl StoreMut<'_> {
     }
 
     /// Asks the limiter whether the heap may grow to `end`.
-    fn request_size(&mut self, end: u32) -> anyhow::Result<bool> {
+    fn request_size(&mut self, end: u32) -> belljar_core::Result<bool> {
         let current = self.gc()?.heap.old_limit;
         self.limited(|store, growth_limiter| {
             let allowed = match growth_limiter.limiter() {
@@ -277,7 +275,10 @@ impl StoreMut<'_> {
     /// # Errors
     ///
     /// Returns an error if the garbage-collected heap is full.
-    pub fn new_extern(&mut self, value: Arc<dyn Any + Send + Sync>) -> anyhow::Result<crate::RawExtern> {
+    pub fn new_extern(
+        &mut self,
+        value: Arc<dyn Any + Send + Sync>,
+    ) -> belljar_core::Result<crate::RawExtern> {
         Ok(crate::RawExtern(self.gc_alloc_extern(value)?))
     }
 }
@@ -286,7 +287,7 @@ impl StoreCore {
     /// Abandons a heap whose collection was interrupted because the guest is to end. Its objects are inconsistent, and
     /// nothing reads them until the store is rewound to a checkpoint.
     #[cold]
-    fn abandon(&mut self, gc: Gc, dead: Vec<u32>) -> anyhow::Error {
+    fn abandon(&mut self, gc: Gc, dead: Vec<u32>) -> belljar_core::Error {
         self.heap.abandoned = Some(Box::new(gc));
         self.drop_externs(dead);
         Trap::Interrupt.into()

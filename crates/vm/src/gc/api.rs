@@ -3,10 +3,10 @@
 use crate::abi_types::{RawAny, RawExn, Value};
 use crate::store::StoreCore;
 use crate::store_mut::StoreMut;
-use anyhow::Context;
 use belljar_abi::gc::{TAG, header};
 use belljar_core::{
-    CompositeType, FieldType, FuncType, HeapType, Mutability, RawVal, StorageType, TagId, TypeId, ValType,
+    CompositeType, Context, Counted, FieldType, FuncType, HeapType, Mutability, RawVal, StorageType, TagId,
+    TypeId, ValType,
 };
 
 fn field_of(ty: ValType) -> FieldType {
@@ -40,12 +40,12 @@ impl StoreCore {
         what: &str,
         fields: impl ExactSizeIterator<Item = &'a FieldType>,
         values: &[Value],
-    ) -> anyhow::Result<()> {
-        anyhow::ensure!(
+    ) -> belljar_core::Result<()> {
+        belljar_core::ensure!(
             fields.len() == values.len(),
-            "the {what} has {}, and {} values were given",
-            fields.len(),
-            values.len()
+            "the {what} has {}, and was given {}",
+            Counted::of(fields.len(), "field"),
+            Counted::of(values.len(), "value")
         );
         for (field, value) in fields.zip(values) {
             self.check_type(value, field.element_type().unpack(), &format!("a field of the {what}"))?;
@@ -55,7 +55,7 @@ impl StoreCore {
 
     /// Roots the references among values, since an allocation may move objects. Returns what is needed to get them
     /// back.
-    fn root_values(&mut self, values: &[Value]) -> Vec<(Value, Option<super::ScopedRoot>)> {
+    fn root_values(&mut self, values: &[Value]) -> Vec<(Value, Option<super::Root>)> {
         values
             .iter()
             .map(|value| match *value {
@@ -67,7 +67,7 @@ impl StoreCore {
             .collect()
     }
 
-    fn rooted_slot(&self, (value, root): &(Value, Option<super::ScopedRoot>)) -> RawVal {
+    fn rooted_slot(&self, (value, root): &(Value, Option<super::Root>)) -> RawVal {
         match root {
             Some(root) => RawVal::from_u32(self.rooted(*root).unwrap_or(0)),
             None => value.to_slot(),
@@ -90,7 +90,7 @@ impl StoreCore {
     /// # Errors
     ///
     /// Returns an error if the store has no heap.
-    pub fn exception_values(&mut self, exception: RawExn) -> anyhow::Result<Vec<Value>> {
+    pub fn exception_values(&mut self, exception: RawExn) -> belljar_core::Result<Vec<Value>> {
         let tag = self.exception_tag(exception);
         let ty = self.entities.tags[tag.index()];
         let layout =
@@ -106,8 +106,14 @@ impl StoreCore {
         Value::from_slot(self.value_type(storage.unpack()), bits)
     }
 
-    fn write_value(&mut self, slot: u32, field: FieldType, value: &Value, what: &str) -> anyhow::Result<()> {
-        anyhow::ensure!(field.mutability() == Mutability::Var, "{what} is immutable and cannot be set");
+    fn write_value(
+        &mut self,
+        slot: u32,
+        field: FieldType,
+        value: &Value,
+        what: &str,
+    ) -> belljar_core::Result<()> {
+        belljar_core::ensure!(field.mutability() == Mutability::Var, "{what} is immutable and cannot be set");
         self.check_type(value, field.element_type().unpack(), what)?;
         self.write_slot(slot, field.element_type(), value.to_slot());
         Ok(())
@@ -118,7 +124,7 @@ impl StoreCore {
     /// # Errors
     ///
     /// Returns an error if the struct has no such field.
-    pub fn struct_get(&mut self, object: RawAny, field: usize) -> anyhow::Result<Value> {
+    pub fn struct_get(&mut self, object: RawAny, field: usize) -> belljar_core::Result<Value> {
         let (slot, ty) = self.field(object.0, field)?;
         Ok(self.read_value(slot, ty.element_type()))
     }
@@ -128,7 +134,7 @@ impl StoreCore {
     /// # Errors
     ///
     /// Returns an error if the struct has no such field, the field is immutable, or the value has another type.
-    pub fn struct_set(&mut self, object: RawAny, field: usize, value: &Value) -> anyhow::Result<()> {
+    pub fn struct_set(&mut self, object: RawAny, field: usize, value: &Value) -> belljar_core::Result<()> {
         let (slot, ty) = self.field(object.0, field)?;
         self.write_value(slot, ty, value, "the field")
     }
@@ -143,7 +149,7 @@ impl StoreCore {
     /// # Errors
     ///
     /// Returns an error if the index is out of bounds.
-    pub fn array_get(&mut self, array: RawAny, index: u32) -> anyhow::Result<Value> {
+    pub fn array_get(&mut self, array: RawAny, index: u32) -> belljar_core::Result<Value> {
         let (slot, ty) = self.element(array.0, index)?;
         Ok(self.read_value(slot, ty.element_type()))
     }
@@ -153,9 +159,41 @@ impl StoreCore {
     /// # Errors
     ///
     /// Returns an error if the index is out of bounds, the elements are immutable, or the value has another type.
-    pub fn array_set(&mut self, array: RawAny, index: u32, value: &Value) -> anyhow::Result<()> {
+    pub fn array_set(&mut self, array: RawAny, index: u32, value: &Value) -> belljar_core::Result<()> {
         let (slot, ty) = self.element(array.0, index)?;
         self.write_value(slot, ty, value, "the element")
+    }
+
+    /// Copies the elements of an array of `i8`, which `to` has room for.
+    ///
+    /// # Errors
+    ///
+    /// Returns an error if the array has fewer elements.
+    pub fn array_copy_bytes(&mut self, array: RawAny, to: &mut [u8]) -> belljar_core::Result<()> {
+        if !to.is_empty() {
+            let size = to.len() as u32;
+            let (slot, bytes) = self.array_range(array.0, 0, size)?;
+            belljar_core::ensure!(bytes == size, "the elements of the array are not of type i8");
+            let gc = self.heap.gc.as_ref().context("a store with an array has a heap")?;
+            to.copy_from_slice(gc.heap.bytes(slot, size));
+        }
+        Ok(())
+    }
+
+    /// Writes the elements of an array of `i8`, from the first on.
+    ///
+    /// # Errors
+    ///
+    /// Returns an error if the array has fewer elements.
+    pub fn array_write_bytes(&mut self, array: RawAny, from: &[u8]) -> belljar_core::Result<()> {
+        if !from.is_empty() {
+            let size = from.len() as u32;
+            let (slot, bytes) = self.array_range(array.0, 0, size)?;
+            belljar_core::ensure!(bytes == size, "the elements of the array are not of type i8");
+            let gc = self.heap.gc.as_mut().context("a store with an array has a heap")?;
+            gc.heap.bytes_mut(slot, size).copy_from_slice(from);
+        }
+        Ok(())
     }
 
     /// Converts a reference of the `any` hierarchy to one of the `extern` hierarchy, to the same object.
@@ -195,10 +233,10 @@ impl StoreMut<'_> {
     /// # Errors
     ///
     /// Returns an error if the type is not a struct type, values do not fit its fields, or the heap is full.
-    pub fn make_struct(&mut self, ty: TypeId, values: &[Value]) -> anyhow::Result<RawAny> {
+    pub fn make_struct(&mut self, ty: TypeId, values: &[Value]) -> belljar_core::Result<RawAny> {
         let defined = self.runtime.types.ty(ty);
         let Some(CompositeType::Struct(fields)) = defined.as_ref().map(|ty| &ty.composite) else {
-            anyhow::bail!("the type is not a struct type");
+            belljar_core::bail!("the type is not a struct type");
         };
         self.check_fields("struct", fields.fields().iter(), values)?;
         let scope = self.enter_roots();
@@ -207,7 +245,7 @@ impl StoreMut<'_> {
         made
     }
 
-    fn fill_struct(&mut self, ty: TypeId, values: &[Value]) -> anyhow::Result<RawAny> {
+    fn fill_struct(&mut self, ty: TypeId, values: &[Value]) -> belljar_core::Result<RawAny> {
         let values = self.root_values(values);
         let object = self.new_struct(ty)?;
         for (i, value) in values.iter().enumerate() {
@@ -222,10 +260,10 @@ impl StoreMut<'_> {
     /// # Errors
     ///
     /// Returns an error if the type is not an array type, values do not fit its elements, or the heap is full.
-    pub fn make_array(&mut self, ty: TypeId, values: &[Value], length: u32) -> anyhow::Result<RawAny> {
+    pub fn make_array(&mut self, ty: TypeId, values: &[Value], length: u32) -> belljar_core::Result<RawAny> {
         let defined = self.runtime.types.ty(ty);
         let Some(CompositeType::Array(array)) = defined.as_ref().map(|ty| &ty.composite) else {
-            anyhow::bail!("the type is not an array type");
+            belljar_core::bail!("the type is not an array type");
         };
         let field = array.field_type();
         self.check_fields("array", values.iter().map(|_| &field), values)?;
@@ -235,7 +273,7 @@ impl StoreMut<'_> {
         made
     }
 
-    fn fill_array(&mut self, ty: TypeId, values: &[Value], length: u32) -> anyhow::Result<RawAny> {
+    fn fill_array(&mut self, ty: TypeId, values: &[Value], length: u32) -> belljar_core::Result<RawAny> {
         let values = self.root_values(values);
         let array = self.gc_alloc_array(ty, length)?;
         let Some(last) = values.last() else { return Ok(RawAny(array)) };
@@ -251,7 +289,7 @@ impl StoreMut<'_> {
     /// # Errors
     ///
     /// Returns an error if values do not fit the tag's parameters, or the heap is full.
-    pub fn make_exception(&mut self, tag: TagId, values: &[Value]) -> anyhow::Result<RawExn> {
+    pub fn make_exception(&mut self, tag: TagId, values: &[Value]) -> belljar_core::Result<RawExn> {
         let params = self.payload_fields(tag);
         self.check_fields("exception", params.iter(), values)?;
         let scope = self.enter_roots();
@@ -265,7 +303,7 @@ impl StoreMut<'_> {
         tag: TagId,
         params: &[FieldType],
         values: &[Value],
-    ) -> anyhow::Result<RawExn> {
+    ) -> belljar_core::Result<RawExn> {
         let values = self.root_values(values);
         let ty = self.entities.tags[tag.index()];
         let layout =
@@ -284,7 +322,7 @@ impl StoreMut<'_> {
     /// # Errors
     ///
     /// Returns the errors of an allocation.
-    pub fn collect_garbage(&mut self) -> anyhow::Result<()> {
+    pub fn collect_garbage(&mut self) -> belljar_core::Result<()> {
         self.collect(true)
     }
 }

@@ -6,9 +6,8 @@ use crate::byte_scan::first_difference;
 use crate::externs::Externs;
 use crate::snapshot_bytes::{Reader, Writer};
 use crate::store::StoreCore;
-use anyhow::{Context, ensure};
 use belljar_abi::gc::{ALIGN, NURSERY, header};
-use belljar_core::TypeId;
+use belljar_core::{Context, TypeId, ensure};
 
 /// The contents of a heap with an empty nursery.
 #[derive(Debug)]
@@ -95,7 +94,7 @@ impl GcCheckpoint {
 
 impl Gc {
     /// Returns the offsets of all objects, after a full collection.
-    pub(crate) fn objects(&self) -> anyhow::Result<Vec<u32>> {
+    pub(crate) fn objects(&self) -> belljar_core::Result<Vec<u32>> {
         let mut objects = Vec::new();
         let mut at = OLD;
         while at < self.heap.old_top {
@@ -133,7 +132,7 @@ impl Gc {
     /// # Errors
     ///
     /// Returns an error if they differ.
-    pub(crate) fn verify(&self, was: &GcCheckpoint) -> anyhow::Result<()> {
+    pub(crate) fn verify(&self, was: &GcCheckpoint) -> belljar_core::Result<()> {
         let heap = &self.heap;
         let used = heap.old_top - OLD;
         ensure!(
@@ -142,7 +141,7 @@ impl Gc {
             was.objects.len()
         );
         if let Some(at) = first_difference(heap.bytes(OLD, used), &was.objects) {
-            anyhow::bail!("its objects differ from byte {at:#x} on");
+            belljar_core::bail!("its objects differ from byte {at:#x} on");
         }
         ensure!(heap.nursery_top() == NURSERY, "there are young objects");
         ensure!(

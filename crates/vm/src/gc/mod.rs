@@ -24,7 +24,7 @@ mod stats;
 pub(crate) use checkpoint::GcCheckpoint;
 pub(crate) use heap::GcHeap;
 pub(crate) use roots::{OuterRun, Roots};
-pub use roots::{OwnedRoot, RootScope, ScopedRoot};
+pub use roots::{OwnedRoot, Root, RootScope};
 pub(crate) use shape::Shapes;
 pub use stats::GcStats;
 

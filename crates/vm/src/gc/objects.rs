@@ -4,10 +4,10 @@
 use crate::interrupt::{STRIDE, strides};
 use crate::store::StoreCore;
 use crate::store_mut::StoreMut;
-use anyhow::Context;
 use belljar_abi::gc::{ELEMENTS, FIELDS, LENGTH, header};
 use belljar_core::{
-    CompositeType, DataIndex, FieldType, InstanceId, RawVal, StorageType, Trap, TypeId, ValType,
+    CompositeType, Context, Counted, DataIndex, FieldType, InstanceId, RawVal, StorageType, Trap, TypeId,
+    ValType,
 };
 
 impl StoreCore {
@@ -47,13 +47,14 @@ impl StoreCore {
     /// # Errors
     ///
     /// Returns an error if the struct has no such field.
-    pub(crate) fn field(&mut self, object: u32, field: usize) -> anyhow::Result<(u32, FieldType)> {
+    pub(crate) fn field(&mut self, object: u32, field: usize) -> belljar_core::Result<(u32, FieldType)> {
         self.gc()?;
         let ty = self.object_type(object).context("belljar bug: not a struct")?;
         let fields = self.struct_fields(ty);
         let found = fields.get(field).copied();
-        let found =
-            found.with_context(|| format!("the struct has {} fields, and no field {field}", fields.len()))?;
+        let found = found.with_context(|| {
+            format!("the struct has {}, and no field {field}", Counted::of(fields.len(), "field"))
+        })?;
         let layout = self.gc()?.shapes.fields(ty).context("belljar bug: not a struct")?;
         Ok((object + layout.offsets[field], found))
     }
@@ -63,7 +64,12 @@ impl StoreCore {
     /// # Errors
     ///
     /// Returns the errors of [`StoreCore::field`].
-    pub(crate) fn write_field(&mut self, object: u32, field: usize, value: RawVal) -> anyhow::Result<()> {
+    pub(crate) fn write_field(
+        &mut self,
+        object: u32,
+        field: usize,
+        value: RawVal,
+    ) -> belljar_core::Result<()> {
         let (slot, ty) = self.field(object, field)?;
         self.write_slot(slot, ty.element_type(), value);
         Ok(())
@@ -74,12 +80,12 @@ impl StoreCore {
     /// # Errors
     ///
     /// Returns [`Trap::ArrayOutOfBounds`].
-    pub(crate) fn element(&mut self, array: u32, index: u32) -> anyhow::Result<(u32, FieldType)> {
+    pub(crate) fn element(&mut self, array: u32, index: u32) -> belljar_core::Result<(u32, FieldType)> {
         let (slot, _) = self.array_range(array, index, 1)?;
         let ty = self.object_type(array).context("belljar bug: not an array")?;
         match self.runtime.types.ty(ty).as_ref().map(|ty| &ty.composite) {
             Some(CompositeType::Array(ty)) => Ok((slot, ty.field_type())),
-            _ => anyhow::bail!("belljar bug: not an array"),
+            _ => belljar_core::bail!("belljar bug: not an array"),
         }
     }
 
@@ -88,7 +94,12 @@ impl StoreCore {
     /// # Errors
     ///
     /// Returns the errors of [`StoreCore::element`].
-    pub(crate) fn write_element(&mut self, array: u32, index: u32, value: RawVal) -> anyhow::Result<()> {
+    pub(crate) fn write_element(
+        &mut self,
+        array: u32,
+        index: u32,
+        value: RawVal,
+    ) -> belljar_core::Result<()> {
         let (slot, ty) = self.element(array, index)?;
         self.write_slot(slot, ty.element_type(), value);
         Ok(())
@@ -118,7 +129,12 @@ impl StoreCore {
     /// # Errors
     ///
     /// Returns [`Trap::ArrayOutOfBounds`].
-    pub(crate) fn array_range(&mut self, array: u32, start: u32, length: u32) -> anyhow::Result<(u32, u32)> {
+    pub(crate) fn array_range(
+        &mut self,
+        array: u32,
+        start: u32,
+        length: u32,
+    ) -> belljar_core::Result<(u32, u32)> {
         self.gc()?;
         let end = u64::from(start) + u64::from(length);
         if end > u64::from(self.array_length(array)) {
@@ -139,7 +155,7 @@ impl StoreCore {
         (to, dst): (u32, u32),
         (from, src): (u32, u32),
         length: u32,
-    ) -> anyhow::Result<()> {
+    ) -> belljar_core::Result<()> {
         let gc = self.gc()?;
         let fits =
             |array, start| u64::from(start) + u64::from(length) <= u64::from(gc.heap.word(array + LENGTH));
@@ -172,7 +188,7 @@ impl StoreCore {
         length: u32,
         instance: InstanceId,
         (segment, src): (DataIndex, u32),
-    ) -> anyhow::Result<()> {
+    ) -> belljar_core::Result<()> {
         let (target, size) = self.array_range(array, start, length)?;
         let (_, bytes) = self.gc_and_data(instance, segment)?;
         data_range(bytes, src, u64::from(size))?;
@@ -186,7 +202,7 @@ impl StoreCore {
         size: u32,
         instance: InstanceId,
         (segment, src): (DataIndex, u32),
-    ) -> anyhow::Result<()> {
+    ) -> belljar_core::Result<()> {
         for piece in strides(size as usize, STRIDE, false) {
             self.check_interrupt()?;
             let (gc, bytes) = self.gc_and_data(instance, segment)?;
@@ -197,7 +213,7 @@ impl StoreCore {
     }
 
     /// Fills part of an object with zeros.
-    pub(crate) fn zero_object(&mut self, start: u32, size: u32) -> anyhow::Result<()> {
+    pub(crate) fn zero_object(&mut self, start: u32, size: u32) -> belljar_core::Result<()> {
         for piece in strides(size as usize, STRIDE, false) {
             self.check_interrupt()?;
             self.gc()?.heap.zero(start + piece.start as u32, piece.len() as u32);
@@ -210,7 +226,12 @@ impl StoreCore {
     /// # Errors
     ///
     /// Returns the errors of [`StoreCore::array_range`].
-    pub(crate) fn array_init_refs(&mut self, array: u32, start: u32, items: &[u32]) -> anyhow::Result<()> {
+    pub(crate) fn array_init_refs(
+        &mut self,
+        array: u32,
+        start: u32,
+        items: &[u32],
+    ) -> belljar_core::Result<()> {
         let length = u32::try_from(items.len()).map_err(|_| Trap::ArrayOutOfBounds)?;
         let (target, size) = self.array_range(array, start, length)?;
         self.gc()?.heap.dirty(target, size);
@@ -231,7 +252,7 @@ impl StoreMut<'_> {
     /// # Errors
     ///
     /// Returns the errors of [`StoreMut::gc_alloc`].
-    pub(crate) fn new_struct(&mut self, ty: TypeId) -> anyhow::Result<u32> {
+    pub(crate) fn new_struct(&mut self, ty: TypeId) -> belljar_core::Result<u32> {
         let size = self.gc()?.shapes.fields(ty).context("belljar bug: not a struct type")?.size;
         let object = self.gc_alloc(ty.0, size)?;
         self.gc()?.heap.zero(object + FIELDS, size - FIELDS);
@@ -250,7 +271,7 @@ impl StoreMut<'_> {
         length: u32,
         instance: InstanceId,
         (segment, src): (DataIndex, u32),
-    ) -> anyhow::Result<u32> {
+    ) -> belljar_core::Result<u32> {
         let (gc, bytes) = self.gc_and_data(instance, segment)?;
         let layout = gc.shapes.array(ty).context("belljar bug: not an array type")?;
         let size = u64::from(length) * u64::from(layout.element_size);
@@ -264,7 +285,7 @@ impl StoreMut<'_> {
 }
 
 /// Returns a range of a data segment's bytes.
-fn data_range(bytes: &[u8], src: u32, size: u64) -> anyhow::Result<&[u8]> {
+fn data_range(bytes: &[u8], src: u32, size: u64) -> belljar_core::Result<&[u8]> {
     let end = usize::try_from(u64::from(src) + size).ok();
     Ok(end.and_then(|end| bytes.get(src as usize..end)).ok_or(Trap::MemoryOutOfBounds)?)
 }

@@ -1,22 +1,22 @@
 //! Finds the references to objects that lie outside the heap, and creates handles to objects.
 
-use super::roots::{OwnedRoot, RootScope, ScopedRoot};
+use super::roots::{OwnedRoot, Root, RootScope};
 use crate::code_table;
 use crate::interrupt::{Interrupt, STRIDE};
 use crate::store::{NOT_READY, StoreCore};
 use crate::vm_ptr::VmPtr;
-use crate::walk::{self, GuestFrame, Start};
+use crate::walk::{self, GuestFrame};
 use std::ops::ControlFlow;
 
 impl StoreCore {
     /// Keeps a reference for the host until the current scope ends.
-    pub(crate) fn root(&mut self, reference: u32) -> ScopedRoot {
+    pub(crate) fn root(&mut self, reference: u32) -> Root {
         self.ready = NOT_READY;
         self.heap.roots.push(reference)
     }
 
     /// Returns a kept reference; `None` once its scope has ended.
-    pub(crate) fn rooted(&self, root: ScopedRoot) -> Option<u32> {
+    pub(crate) fn rooted(&self, root: Root) -> Option<u32> {
         self.heap.roots.get(root)
     }
 
@@ -25,9 +25,9 @@ impl StoreCore {
         self.heap.roots.own(reference)
     }
 
-    /// Returns a kept reference; `None` if the handle belongs to another store.
-    pub(crate) fn owned(&self, root: &OwnedRoot) -> Option<u32> {
-        self.heap.roots.get_owned(root)
+    /// Prepares for this many more handles of the current scope.
+    pub fn reserve_roots(&mut self, additional: usize) {
+        self.heap.roots.reserve(additional);
     }
 
     /// Begins a scope of handles.
@@ -70,9 +70,9 @@ impl StoreCore {
         }
     }
 
-    /// Visits the slots of guest frames that stack maps name. The guest waits in a call.
+    /// Visits the slots of guest frames that stack maps name. The guests wait in calls.
     fn for_each_frame_root(&self, visit: &mut dyn FnMut(&mut u32)) {
-        walk::walk(self, Start::AtExit, |frame| {
+        walk::walk_with_suspended(self, |frame| {
             let (pc, fp) = match frame {
                 GuestFrame::Native { pc, fp } => (pc, fp),
                 GuestFrame::Interpreted(never) => match never {},

@@ -16,6 +16,8 @@ pub(crate) struct Roots {
     generation: u64,
     owned: Vec<Option<OwnedEntry>>,
     free: Vec<u32>,
+    /// The number of owned references there ever were.
+    owned_so_far: u64,
 }
 
 #[derive(Debug)]
@@ -28,21 +30,32 @@ struct ScopedEntry {
 #[derive(Debug)]
 struct OwnedEntry {
     reference: u32,
+    /// As in [`ScopedEntry`].
+    generation: u64,
     alive: Weak<()>,
 }
 
-/// A handle to a reference that is valid until the scope in which it was created ends.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct ScopedRoot {
+/// A handle to a reference. A scoped one is valid until the scope in which it was created ends, and one of an
+/// [`OwnedRoot`] at least as long as that lives.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub struct Root {
     index: u32,
+    is_owned: bool,
     generation: u64,
 }
 
 /// A handle to a reference that is valid while the handle or a clone of it lives.
 #[derive(Clone, Debug)]
 pub struct OwnedRoot {
-    index: u32,
-    alive: Arc<()>,
+    root: Root,
+    _alive: Arc<()>,
+}
+
+impl OwnedRoot {
+    /// Returns the handle.
+    pub fn root(&self) -> Root {
+        self.root
+    }
 }
 
 /// The number of references kept by the run of the guest around the one that begins.
@@ -54,20 +67,26 @@ pub(crate) struct OuterRun(usize);
 pub struct RootScope(usize);
 
 impl Roots {
-    pub(super) fn push(&mut self, reference: u32) -> ScopedRoot {
+    pub(super) fn push(&mut self, reference: u32) -> Root {
         let generation = self.generation;
         self.scoped.push(ScopedEntry { reference, generation });
-        ScopedRoot { index: self.scoped.len() as u32 - 1, generation }
+        Root { index: self.scoped.len() as u32 - 1, is_owned: false, generation }
     }
 
-    pub(super) fn get(&self, root: ScopedRoot) -> Option<u32> {
-        let entry = self.scoped.get(root.index as usize)?;
-        (entry.generation == root.generation).then_some(entry.reference)
+    pub(super) fn get(&self, root: Root) -> Option<u32> {
+        let index = root.index as usize;
+        let (reference, generation) = match root.is_owned {
+            false => self.scoped.get(index).map(|entry| (entry.reference, entry.generation))?,
+            true => self.owned.get(index)?.as_ref().map(|entry| (entry.reference, entry.generation))?,
+        };
+        (generation == root.generation).then_some(reference)
     }
 
     pub(super) fn own(&mut self, reference: u32) -> OwnedRoot {
         let alive = Arc::new(());
-        let entry = Some(OwnedEntry { reference, alive: Arc::downgrade(&alive) });
+        self.owned_so_far += 1;
+        let generation = self.owned_so_far;
+        let entry = Some(OwnedEntry { reference, generation, alive: Arc::downgrade(&alive) });
         let index = match self.free.pop() {
             Some(index) => {
                 self.owned[index as usize] = entry;
@@ -78,12 +97,12 @@ impl Roots {
                 self.owned.len() as u32 - 1
             }
         };
-        OwnedRoot { index, alive }
+        OwnedRoot { root: Root { index, is_owned: true, generation }, _alive: alive }
     }
 
-    pub(super) fn get_owned(&self, root: &OwnedRoot) -> Option<u32> {
-        let entry = self.owned.get(root.index as usize)?.as_ref()?;
-        std::ptr::eq(entry.alive.as_ptr(), Arc::as_ptr(&root.alive)).then_some(entry.reference)
+    /// Prepares for this many more scoped references.
+    pub(super) fn reserve(&mut self, additional: usize) {
+        self.scoped.reserve(additional);
     }
 
     #[inline]

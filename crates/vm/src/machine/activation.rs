@@ -48,5 +48,5 @@ impl Waiting {
 pub(crate) unsafe fn store_of(entry: usize) -> VmPtr<StoreContext> {
     // SAFETY: the caller's promise.
     let record = unsafe { read_guest_stack(entry.wrapping_add_signed(activation::STORE_CONTEXT)) };
-    VmPtr::at(record & !activation::NESTED)
+    VmPtr::at(record & !activation::FLAGS)
 }

@@ -35,10 +35,10 @@ pub(crate) use faults::install;
 pub(crate) use handlers::Handlers;
 pub(crate) use native_stack::NativeStack;
 pub use processor::Context;
-pub(crate) use processor::{Arguments, Returned};
+pub(crate) use processor::{Arguments, Continuation, Returned, continue_apart, enter_apart};
 pub(crate) use processor::{
     BuiltinStub, Entry, ProgramState, STORE_CONTEXT, builtin_stub, builtin_symbol, enter, exit_address,
-    leave_activation, resume, returned_address,
+    leave_activation, resume, returned_address, saving_stub, saving_symbol,
 };
 pub(crate) use requests::{Answer, FRAMES, FreeSlots, Request, lock_free_slots, send_request};
 pub use signal_walk::ThreadState;

@@ -132,6 +132,7 @@ pub(crate) unsafe fn walk(
         }
         // The walk subtracts one from return addresses. A handler's address is not one, so add one here.
         Some(InStub::Resumed { pc, fp }) => Some((None, pc + 1, fp)),
+        Some(InStub::Continued { pc, fp }) => Some((None, pc, fp)),
         None if code_table::is_code(state.pc) => {
             // SAFETY: GUEST-FRAMES: the thread executes this code.
             let (to, frame) = unsafe { state.caller(prologue_at(state.pc)) };

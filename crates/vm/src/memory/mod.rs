@@ -10,11 +10,13 @@ mod pool;
 mod reservation;
 mod residency;
 mod resident;
+mod settings;
 mod slot;
 
 pub(crate) use image::MemoryImage;
 pub(crate) use pool::MemoryPool;
 pub(crate) use reservation::RESERVATION;
+pub use settings::MemorySettings;
 
 use crate::byte_scan::{first_difference, first_written};
 use crate::limits::ResourceLimiter;
@@ -22,15 +24,12 @@ use crate::machine::MemorySpace;
 use crate::sys::{Mapping, Protection, page_size, written_pages};
 use crate::vm_ptr::VmPtr;
 use belljar_abi::{GUARD_SIZE, can_be_reserved, is_guarded};
-use belljar_core::MemoryType;
+use belljar_core::{MemoryType, PageCount};
 use history::MemoryHistory;
 use slot::Slot;
 use std::io;
 use std::ops::Range;
 use std::sync::Arc;
-
-/// The address space that other memories get to grow into, so that growth rarely moves them.
-const GROWTH_ROOM: usize = 8 << 30;
 
 /// Returns the address space that a memory of this type needs for this many bytes: whole pages, at least one, and the
 /// guard.
@@ -128,10 +127,11 @@ impl LinearMemory {
         reserve: bool,
         pool: &Arc<MemoryPool>,
     ) -> io::Result<Self> {
+        let reserve = reserve && pool.settings.reserves_whole();
         let pooled = if reserve && can_be_reserved(&ty) { pool.take(image) } else { None };
         let (mut slot, reserved) = match pooled {
             Some(slot) => (slot, true),
-            None => Self::fresh_slot(&ty, length, reserve)?,
+            None => Self::fresh_slot(&ty, length, reserve, pool.settings)?,
         };
         if ty.is_shared() {
             // Several threads and the kernel will write to it.
@@ -143,7 +143,12 @@ impl LinearMemory {
         Ok(Self { slot: Some(slot), length, ty, reserved, touched, pool: pool.clone() })
     }
 
-    fn fresh_slot(ty: &MemoryType, length: usize, reserve: bool) -> io::Result<(Slot, bool)> {
+    fn fresh_slot(
+        ty: &MemoryType,
+        length: usize,
+        reserve: bool,
+        settings: MemorySettings,
+    ) -> io::Result<(Slot, bool)> {
         let whole = reserve && can_be_reserved(ty);
         if whole && let Ok(mapping) = Mapping::new(RESERVATION, Protection::None) {
             return Ok((Slot::new(mapping), true));
@@ -151,20 +156,25 @@ impl LinearMemory {
         if ty.is_shared() {
             return Ok((Slot::new(unmovable(ty)?), false));
         }
-        let room = if reserve && !whole { GROWTH_ROOM } else { 0 };
+        let usual = if reserve && !whole { MemorySettings::DEFAULT_GROWTH } else { 0 };
+        let for_growth = settings.growth.map_or(0, |bytes| length.saturating_add(bytes));
+        let room = settings.reservation.unwrap_or(usual).max(for_growth);
         Ok((Slot::new(movable(ty, length, room)?), false))
     }
 
+    #[inline]
     fn slot(&self) -> &Slot {
         self.slot.as_ref().expect("present until drop")
     }
 
     /// Returns the address of byte 0.
+    #[inline]
     pub(crate) fn base(&self) -> usize {
         self.slot().base()
     }
 
     /// Returns the number of accessible bytes.
+    #[inline]
     pub(crate) fn length(&self) -> usize {
         self.length
     }
@@ -264,6 +274,7 @@ impl LinearMemory {
     }
 
     /// Notes that the contents may change from now on.
+    #[inline]
     pub(crate) fn touch(&mut self) {
         self.touched = true;
     }
@@ -291,7 +302,7 @@ impl LinearMemory {
         &mut self,
         delta: u64,
         limiter: Option<&mut dyn ResourceLimiter>,
-    ) -> anyhow::Result<Option<u64>> {
+    ) -> belljar_core::Result<Option<u64>> {
         let ty = self.ty;
         let old_pages = self.length as u64 / ty.page_size();
         let desired = old_pages.saturating_add(delta);
@@ -300,9 +311,9 @@ impl LinearMemory {
         let desired_bytes = desired_bytes.unwrap_or(usize::MAX);
         match limiter {
             Some(limiter) if !allowed => {
-                limiter.memory_grow_failed(anyhow::anyhow!(
-                    "the memory's maximum is {} pages",
-                    ty.page_limit()
+                limiter.memory_grow_failed(belljar_core::format_err!(
+                    "the memory's maximum is {}",
+                    PageCount(ty.page_limit())
                 ))?;
                 return Ok(None);
             }
@@ -333,8 +344,13 @@ impl LinearMemory {
         self.touched = true;
         let slot = self.slot.as_mut().expect("present until drop");
         if !self.reserved && footprint(&self.ty, length)? > slot.room() {
+            let MemorySettings { growth, may_move, .. } = self.pool.settings;
+            if !may_move {
+                return Err(io::ErrorKind::OutOfMemory.into());
+            }
             // Twice as much as requested: a memory that grows step by step rarely moves.
-            slot.relocate(movable(&self.ty, length, length.saturating_mul(2))?)?;
+            let room = length.saturating_add(growth.unwrap_or(length));
+            slot.relocate(movable(&self.ty, length, room)?)?;
         }
         slot.make_accessible(length)?;
         self.length = length;

@@ -2,6 +2,7 @@
 
 use super::accounts::Accounts;
 use super::image::MemoryImage;
+use super::settings::MemorySettings;
 use super::slot::Slot;
 use std::sync::{Arc, Mutex};
 
@@ -10,17 +11,23 @@ use std::sync::{Arc, Mutex};
 pub(crate) struct MemoryPool {
     slots: Mutex<Vec<Slot>>,
     pub(super) accounts: Accounts,
+    pub(super) settings: MemorySettings,
 }
 
 /// The largest number of reservations that a pool keeps.
 const POOL_SLOTS: usize = 64;
 
 impl MemoryPool {
+    /// Creates an empty pool of an engine with these settings.
+    pub(crate) fn new(settings: MemorySettings) -> Arc<Self> {
+        Arc::new(Self { settings, ..Self::default() })
+    }
+
     /// Creates a pool with another limit than the machine's memory implies.
     #[cfg(test)]
     pub(super) fn with_beyond(most: fn() -> usize) -> Self {
         let beyond = super::accounts::Account::new(most);
-        Self { slots: Mutex::default(), accounts: Accounts { beyond, ..Accounts::default() } }
+        Self { accounts: Accounts { beyond, ..Accounts::default() }, ..Self::default() }
     }
 
     /// Returns the number of bytes that are kept beyond [`MOST_KEPT`].

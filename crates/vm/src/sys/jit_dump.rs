@@ -5,8 +5,7 @@
 
 use super::{page_size, profile_file};
 use crate::jit_dump::{CodePiece, Timestamp, add_close, add_code, header};
-use anyhow::Context;
-use belljar_core::OutsideText;
+use belljar_core::{Context, OutsideText};
 use rustix::fd::OwnedFd;
 use rustix::fs::{Mode, OFlags};
 use rustix::mm::{MapFlags, ProtFlags};
@@ -25,7 +24,7 @@ const CHUNK: usize = 1 << 20;
 /// # Errors
 ///
 /// Returns an error if the file cannot be written or mapped, or does not belong to this user alone.
-pub fn append_jit_dump<'a>(pieces: impl IntoIterator<Item = CodePiece<'a>>) -> anyhow::Result<()> {
+pub fn append_jit_dump<'a>(pieces: impl IntoIterator<Item = CodePiece<'a>>) -> belljar_core::Result<()> {
     static NUMBER: AtomicU64 = AtomicU64::new(0);
     // Create the dump before the first timestamp is taken, so that the code is newer than the dump.
     append(&[])?;
@@ -56,7 +55,7 @@ fn path() -> PathBuf {
     dir.join(format!("jit-{}.dump", std::process::id()))
 }
 
-fn append(records: &[u8]) -> anyhow::Result<()> {
+fn append(records: &[u8]) -> belljar_core::Result<()> {
     let mut dump = DUMP.lock().unwrap_or_else(PoisonError::into_inner);
     // A forked child starts a dump of its own.
     let dump = match &mut *dump {
@@ -72,7 +71,7 @@ fn append(records: &[u8]) -> anyhow::Result<()> {
 }
 
 impl Dump {
-    fn new(path: &std::path::Path) -> anyhow::Result<Self> {
+    fn new(path: &std::path::Path) -> belljar_core::Result<Self> {
         let file = profile_file::open(path, OFlags::RDWR)?;
         // An existing file may be readable by others.
         rustix::fs::fchmod(&file, Mode::RUSR | Mode::WUSR)?;
@@ -90,7 +89,7 @@ impl Dump {
     }
 
     /// Maps the first page for `perf record` to find.
-    fn mark(&self) -> anyhow::Result<()> {
+    fn mark(&self) -> belljar_core::Result<()> {
         let (protection, flags) = (ProtFlags::READ | ProtFlags::EXEC, MapFlags::PRIVATE);
         // SAFETY: a new private mapping at an address of the kernel's choosing affects no existing memory. Its address
         // is dropped, so the contents of the file are neither read nor executed. The mapping stays, for tools that
@@ -104,7 +103,7 @@ impl Dump {
     }
 
     /// Appends whole records: all or none of them.
-    fn append(&mut self, records: &[u8]) -> anyhow::Result<()> {
+    fn append(&mut self, records: &[u8]) -> belljar_core::Result<()> {
         if self.is_closed {
             return Ok(());
         }

@@ -40,7 +40,7 @@ pub use signals::SignalsHandled;
 pub(crate) use signals::{
     Signal, SignalKind, handle_signals, leave_signal, queue_signal, walk_signal, with_signals_blocked,
 };
-pub(crate) use stack::stack_floor;
 pub use stack::thread_id;
+pub(crate) use stack::{HOST_RESERVE, stack_floor};
 pub use write_watch::prepare_for_kernel;
 pub(crate) use write_watch::{WriteWatch, record_write, write_anywhere};

@@ -1,8 +1,7 @@
 //! The file in which `perf` looks up the names of code that no file contains: `/tmp/perf-PID.map`.
 
 use super::profile_file;
-use anyhow::Context;
-use belljar_core::OutsideText;
+use belljar_core::{Context, OutsideText};
 use rustix::fs::OFlags;
 use std::path::{Path, PathBuf};
 
@@ -12,12 +11,12 @@ use std::path::{Path, PathBuf};
 /// # Errors
 ///
 /// Returns an error if the file cannot be written, or does not belong to this user alone.
-pub fn append_perf_map(lines: &str) -> anyhow::Result<()> {
+pub fn append_perf_map(lines: &str) -> belljar_core::Result<()> {
     let path = PathBuf::from(format!("/tmp/perf-{}.map", std::process::id()));
     append(&path, lines).with_context(|| format!("could not write {}", OutsideText::new(&path)))
 }
 
-fn append(path: &Path, lines: &str) -> anyhow::Result<()> {
+fn append(path: &Path, lines: &str) -> belljar_core::Result<()> {
     let file = profile_file::open(path, OFlags::WRONLY | OFlags::APPEND)?;
     profile_file::write_all(&file, lines.as_bytes())
 }

@@ -1,7 +1,7 @@
 //! Files for profilers. Their names can be guessed, so another user may have created something under the name. Symbolic
 //! links are not followed, and a file that belongs to another user or has a second name is refused.
 
-use anyhow::ensure;
+use belljar_core::ensure;
 use rustix::fd::{AsFd, OwnedFd};
 use rustix::fs::{FileType, Mode, OFlags, Stat};
 use rustix::io::Errno;
@@ -12,12 +12,12 @@ use std::path::Path;
 /// # Errors
 ///
 /// Returns an error if that fails, or if the file does not belong to this user alone.
-pub(super) fn open(path: &Path, access: OFlags) -> anyhow::Result<OwnedFd> {
+pub(super) fn open(path: &Path, access: OFlags) -> belljar_core::Result<OwnedFd> {
     // Opening a pipe would wait for its reader; opening a terminal could make it our controlling terminal.
     let harmless = OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
     let file = rustix::fs::open(path, access | OFlags::CREATE | harmless, Mode::RUSR | Mode::WUSR);
     let file = file.map_err(|error| match error {
-        Errno::LOOP => anyhow::anyhow!("expected a regular file, found a symbolic link: remove it"),
+        Errno::LOOP => belljar_core::format_err!("expected a regular file, found a symbolic link: remove it"),
         error => error.into(),
     })?;
     check(&rustix::fs::fstat(&file)?)?;
@@ -25,7 +25,7 @@ pub(super) fn open(path: &Path, access: OFlags) -> anyhow::Result<OwnedFd> {
 }
 
 /// Checks that it is a regular file that belongs to this user and has no other name.
-fn check(file: &Stat) -> anyhow::Result<()> {
+fn check(file: &Stat) -> belljar_core::Result<()> {
     let is_regular = FileType::from_raw_mode(file.st_mode) == FileType::RegularFile;
     ensure!(is_regular, "expected a regular file, found something else: remove it");
     let ours = rustix::process::geteuid().as_raw();
@@ -45,7 +45,7 @@ fn check(file: &Stat) -> anyhow::Result<()> {
 /// # Errors
 ///
 /// Returns an error if not all of them could be written.
-pub(super) fn write_all(file: impl AsFd, mut bytes: &[u8]) -> anyhow::Result<()> {
+pub(super) fn write_all(file: impl AsFd, mut bytes: &[u8]) -> belljar_core::Result<()> {
     // The first write takes all bytes, unless the disk is full.
     while !bytes.is_empty() {
         match rustix::io::write(&file, bytes) {

@@ -2,7 +2,7 @@
 
 /// Bytes above the end of a thread's stack that guest code leaves for the host functions that it calls and for signal
 /// handlers.
-const HOST_RESERVE: usize = 128 << 10;
+pub(crate) const HOST_RESERVE: usize = 128 << 10;
 
 /// Returns the current thread's number in the kernel. Async-signal-safe.
 pub fn thread_id() -> i32 {

@@ -222,7 +222,7 @@ fn each_fault(mut run: impl FnMut(Fault) -> bool) -> u64 {
 }
 
 fn engine_of(case: &Case) -> Engine {
-    Engine::new(Config::new().memory_reservation(case.reserve)).unwrap()
+    Engine::new(Config::new().memory_reservation(if case.reserve { 4 << 30 } else { 0 })).unwrap()
 }
 
 /// Runs a test in a traced process.

@@ -4,16 +4,21 @@
 //! |---|---|---|
 //! | `enter` | the host | saves the registers that the compiler cannot save, leaves an activation record, calls the guest |
 //! | `enter_nested` | the host, in a host function of the store | the same, and records the activation that waits |
+//! | `enter_apart` | the host | the same, and continues on another stack |
+//! | `continue_apart` | the host | continues a guest on another stack, as if the host had returned to it |
 //! | `returned` | falls through from both; jumped to by `leave` | removes the record, returns to the host |
 //! | `leave` | the host, when what the guest called has failed | cuts the stack back to the entry frame, jumps to `returned` |
 //! | `exit` | guest code calling a host function | notes the caller, continues in the native function |
+//! | `saving_*` | the stub of a builtin after which guests can continue | notes the caller's registers, continues in the native function |
 //! | `builtin_*` | guest code calling the runtime | the same for a builtin |
 //! | `resume` | the host, when a guest's frame catches an exception | cuts the stack back to that frame, continues in it |
 //! | `fault` | the signal handler, by changing where the thread continues | records the trap, leaves |
 //!
-//! Every end of a guest run, whatever its cause, passes `returned`. Only [`enter`] calls the entry stubs; it states
-//! which value is in which register. Results pass through untouched: `returned` uses only `r10`, `r11` and the
-//! registers that it restores.
+//! Every end of a guest run, whatever its cause, passes `returned`. Only [`enter`], [`enter_apart`] and
+//! [`continue_apart`] call the entry stubs; they state which value is in which register. Results pass through untouched:
+//! `returned` uses only `r10`, `r11` and the registers that it restores. It leaves the stack of an activation that is
+//! apart in one step: nothing is written to that stack, and no signal handler runs there, once the stack pointer is above
+//! frames of the guest.
 
 use super::ProgramState;
 use belljar_abi::{Builtin, CONTEXT_DISTANCE, ConstHeader, FuncObject, StoreContext, activation};
@@ -60,6 +65,10 @@ std::arch::global_asm!(
     concat!(".globl ", symbol!("resumed")),
     concat!(".globl ", symbol!("resume_end")),
     concat!(".globl ", symbol!("exit_end")),
+    concat!(".globl ", symbol!("enter_apart")),
+    concat!(".globl ", symbol!("continue_apart")),
+    concat!(".globl ", symbol!("continuing")),
+    concat!(".globl ", symbol!("continue_end")),
     // rdi: the context, r10: the code, rax: the store context; arguments as the guest convention requires.
     concat!(symbol!("enter"), ":"),
     "push rbp",
@@ -77,7 +86,7 @@ std::arch::global_asm!(
     "call r10",
     concat!(symbol!("returned"), ":"),
     "mov r11, [rbp + {record_context}]",
-    "test r11b, {nested}",
+    "test r11b, {flags}",
     "jnz 3f",
     // From here on there is no activation.
     "mov qword ptr [r11 + {entry_fp}], 0",
@@ -111,7 +120,7 @@ std::arch::global_asm!(
     "jmp 4b",
     concat!(symbol!("returned_nested"), ":"),
     "3:",
-    "sub r11, {nested}",
+    "and r11, ~{flags}",
     "mov r10, [rbp + {record_exit}]",
     "mov [r11 + {exit_fp}], r10",
     "mov r10, [rbp + {record_pc}]",
@@ -122,7 +131,69 @@ std::arch::global_asm!(
     // From here on the innermost activation is the one before.
     "mov [r11 + {entry_fp}], r10",
     concat!(symbol!("left_nested"), ":"),
-    concat!("jmp ", symbol!("left")),
+    "test byte ptr [rbp + {record_context}], {apart}",
+    concat!("jz ", symbol!("left")),
+    "mov rbx, [rbp - 8]",
+    "mov rsp, [rbp + {record_host_sp}]",
+    "pop rbp",
+    "ret",
+    // Like `enter_nested`, on another stack. r8: the frame pointer there, r9: the first word of the record.
+    ".balign 16",
+    concat!(symbol!("enter_apart"), ":"),
+    "push rbp",
+    "mov [r8 + {record_host_sp}], rsp",
+    "mov r11, [rsp + 8]",
+    "mov [r8 + 8], r11",
+    "mov [r8], rbp",
+    "mov [r8 - 8], rbx",
+    "mov [r8 + {record_context}], r9",
+    "mov r11, [rax + {entry_fp}]",
+    "mov [r8 + {record_entry}], r11",
+    "mov r11, [rax + {exit_fp}]",
+    "mov [r8 + {record_exit}], r11",
+    "mov r11, [rax + {exit_pc}]",
+    "mov [r8 + {record_pc}], r11",
+    "mov r11, [rax + {exit_callee}]",
+    "mov [r8 + {record_callee}], r11",
+    "lea rsp, [r8 + {record_callee}]",
+    "mov rbp, r8",
+    "jmp 4b",
+    // rax: the store context, r8: a `Continuation`, r11: its frame pointer.
+    ".balign 16",
+    concat!(symbol!("continue_apart"), ":"),
+    "push rbp",
+    "mov [r11 + {record_host_sp}], rsp",
+    "mov r10, [rsp + 8]",
+    "mov [r11 + 8], r10",
+    "mov [r11], rbp",
+    "mov [r11 - 8], rbx",
+    "mov r10, [r8 + {to_record}]",
+    "mov [r11 + {record_context}], r10",
+    "mov r10, [rax + {entry_fp}]",
+    "mov [r11 + {record_entry}], r10",
+    "mov r10, [rax + {exit_fp}]",
+    "mov [r11 + {record_exit}], r10",
+    "mov r10, [rax + {exit_pc}]",
+    "mov [r11 + {record_pc}], r10",
+    "mov r10, [rax + {exit_callee}]",
+    "mov [r11 + {record_callee}], r10",
+    "mov rcx, [r8 + {to_pc}]",
+    "mov rsi, [r8 + {to_fp}]",
+    "mov rsp, [r8 + {to_sp}]",
+    // From here on this is the innermost activation, in the frame at rsi.
+    "mov [rax + {entry_fp}], r11",
+    concat!(symbol!("continuing"), ":"),
+    "mov qword ptr [rax + {exit_fp}], 0",
+    "mov rbx, [r8 + {to_saved}]",
+    "mov r12, [r8 + {to_saved} + 8]",
+    "mov r13, [r8 + {to_saved} + 16]",
+    "mov r14, [r8 + {to_saved} + 24]",
+    "mov r15, [r8 + {to_saved} + 32]",
+    "movsd xmm0, [r8 + {to_float}]",
+    "mov rax, [r8 + {to_int}]",
+    "mov rbp, rsi",
+    "jmp rcx",
+    concat!(symbol!("continue_end"), ":"),
     // rdi: the store context, with an exit pending.
     ".balign 16",
     concat!(symbol!("leave"), ":"),
@@ -146,7 +217,19 @@ std::arch::global_asm!(
     "mov [r11 + {exit_fp}], rbp",
     "mov [r11 + {exit_pc}], rax",
     "mov [r11 + {exit_callee}], rdi",
+    "cmp qword ptr [r11 + {is_apart}], 0",
+    "jne 6f",
+    "7:",
     "jmp qword ptr [rdi + {object_native}]",
+    // The native function may never return, and the guest nevertheless continue.
+    "6:",
+    "mov [r11 + {exit_sp}], rsp",
+    "mov [r11 + {exit_saved}], rbx",
+    "mov [r11 + {exit_saved} + 8], r12",
+    "mov [r11 + {exit_saved} + 16], r13",
+    "mov [r11 + {exit_saved} + 24], r14",
+    "mov [r11 + {exit_saved} + 32], r15",
+    "jmp 7b",
     concat!(symbol!("exit_end"), ":"),
     // rdi: the store context, whose trap fields the signal handler has filled in; rsp: aligned to 16.
     ".balign 16",
@@ -159,11 +242,24 @@ std::arch::global_asm!(
     exit_fp = const offset_of!(StoreContext, exit_fp),
     exit_pc = const offset_of!(StoreContext, exit_pc),
     exit_callee = const offset_of!(StoreContext, exit_callee),
+    is_apart = const offset_of!(StoreContext, is_apart),
+    exit_sp = const offset_of!(StoreContext, exit_sp),
+    exit_saved = const offset_of!(StoreContext, exit_saved),
+    to_record = const offset_of!(Continuation, record),
+    to_pc = const offset_of!(Continuation, pc),
+    to_fp = const offset_of!(Continuation, fp),
+    to_sp = const offset_of!(Continuation, sp),
+    to_int = const offset_of!(Continuation, int),
+    to_float = const offset_of!(Continuation, float),
+    to_saved = const offset_of!(Continuation, saved),
     entry_sp = const offset_of!(StoreContext, entry_sp),
     stack_size = const offset_of!(StoreContext, stack_size),
     stack_floor = const offset_of!(StoreContext, stack_floor),
     stack_limit = const offset_of!(StoreContext, stack_limit),
     nested = const activation::NESTED,
+    apart = const activation::APART,
+    flags = const activation::FLAGS,
+    record_host_sp = const activation::HOST_SP,
     record_context = const activation::STORE_CONTEXT,
     record_entry = const activation::PREVIOUS_ENTRY_FP,
     record_exit = const activation::PREVIOUS_EXIT_FP,
@@ -197,6 +293,14 @@ unsafe extern "C" {
     fn resume_end();
     #[link_name = symbol!("exit_end")]
     fn exit_end();
+    #[link_name = symbol!("enter_apart")]
+    fn enter_apart_stub();
+    #[link_name = symbol!("continue_apart")]
+    fn continue_apart_stub();
+    #[link_name = symbol!("continuing")]
+    fn continuing();
+    #[link_name = symbol!("continue_end")]
+    fn continue_end();
     #[link_name = symbol!("leave")]
     fn leave(context: *mut StoreContext) -> !;
     #[link_name = symbol!("resume")]
@@ -295,6 +399,84 @@ pub(crate) unsafe fn enter<const NESTED: bool>(entry: Entry, arguments: Argument
     Returned { int, float }
 }
 
+/// Where and how a guest continues that was left in the middle of a call of the host.
+#[repr(C)]
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Continuation {
+    /// The first word of the activation record.
+    pub(crate) record: usize,
+    /// The address where the guest continues.
+    pub(crate) pc: usize,
+    /// The frame pointer of the function that continues.
+    pub(crate) fp: usize,
+    /// Its stack pointer, as after the return of what it has called.
+    pub(crate) sp: usize,
+    /// The result of what it has called, in the register for its type.
+    pub(crate) int: u64,
+    pub(crate) float: u64,
+    /// The contents of `rbx` and `r12` to `r15`.
+    pub(crate) saved: [usize; 5],
+}
+
+/// Calls guest code through the `enter_apart` stub, on a stack where the activation's record lies at `frame`.
+///
+/// # Safety
+///
+/// The conditions of [`enter`] apply, for code that takes up to three integers and returns nothing. Memory below
+/// `frame`, a multiple of 16, is a free stack, and four words from there on are free too. `record` is the address of
+/// the store's context with its flags (ACTIVATION-RECORD).
+#[inline(never)]
+pub(crate) unsafe fn enter_apart(entry: Entry, arguments: [u64; 3], frame: usize, record: usize) {
+    let Entry { code, context, store_context } = entry;
+    let [i1, i2, i3] = arguments;
+    // SAFETY: the caller's promise; everything that guest code changes is clobbered, except `rbp` and `rbx`, which the
+    // stub restores (ACTIVATION-RECORD).
+    unsafe {
+        std::arch::asm!(
+            "call {stub}",
+            stub = sym enter_apart_stub,
+            inlateout("rdi") context => _,
+            inlateout("rsi") i1 => _,
+            inlateout("rdx") i2 => _,
+            inlateout("rcx") i3 => _,
+            inlateout("r8") frame => _,
+            inlateout("r9") record => _,
+            inlateout("r10") code => _,
+            inlateout("rax") store_context => _,
+            out("r12") _,
+            out("r13") _,
+            out("r14") _,
+            out("r15") _,
+            clobber_abi("C"),
+        )
+    }
+}
+
+/// Continues a guest through the `continue_apart` stub. Its activation's record is written anew at `frame`.
+///
+/// # Safety
+///
+/// The frames below `frame` are as the guest left them when it called the host, through `exit` or the stub of a
+/// builtin, and `to` describes that call (SUSPENDED). The store's context is prepared as for [`enter_apart`].
+#[inline(never)]
+pub(crate) unsafe fn continue_apart(to: &Continuation, frame: usize, store_context: usize) {
+    // SAFETY: as in `enter_apart`.
+    unsafe {
+        std::arch::asm!(
+            "call {stub}",
+            stub = sym continue_apart_stub,
+            inlateout("r8") to => _,
+            inlateout("r11") frame => _,
+            inlateout("rax") store_context => _,
+            out("r12") _,
+            out("r13") _,
+            out("r14") _,
+            out("r15") _,
+            clobber_abi("C"),
+        )
+    }
+}
+
 /// Returns the return address of every entry stub's callee: it marks the end of a run of guest frames.
 pub(crate) fn returned_address() -> usize {
     returned as *const () as usize
@@ -341,6 +523,8 @@ pub(crate) enum InStub {
     Exit { callee: usize },
     /// A guest function continues at a handler, with this frame pointer.
     Resumed { pc: usize, fp: usize },
+    /// A guest function continues behind its call of the host, with this frame pointer.
+    Continued { pc: usize, fp: usize },
 }
 
 /// The largest size of a builtin's stub in bytes.
@@ -366,6 +550,8 @@ impl InStub {
             Some(Self::Exit { callee: Builtin::ROWS[i].builtin.exit_callee() })
         } else if within(address(resumed), address(resume_end)) {
             Some(Self::Resumed { pc: state.rcx, fp: state.rsi })
+        } else if within(address(continuing), address(continue_end)) {
+            Some(Self::Continued { pc: state.rcx, fp: state.rsi })
         } else {
             None
         }
@@ -420,3 +606,42 @@ macro_rules! builtin_symbol {
     };
 }
 pub(crate) use builtin_symbol;
+
+/// Defines a function, for [`builtin_stub`] to continue in, that notes the guest's registers as the `exit` stub does, and
+/// continues in the native function.
+macro_rules! saving_stub {
+    ($name:ident $native:path) => {
+        std::arch::global_asm!(
+            ".balign 16",
+            concat!(".globl ", $crate::machine::saving_symbol!($name)),
+            concat!($crate::machine::saving_symbol!($name), ":"),
+            "cmp qword ptr [r11 + {is_apart}], 0",
+            "je {native}",
+            "mov [r11 + {exit_sp}], rsp",
+            "mov [r11 + {exit_saved}], rbx",
+            "mov [r11 + {exit_saved} + 8], r12",
+            "mov [r11 + {exit_saved} + 16], r13",
+            "mov [r11 + {exit_saved} + 24], r14",
+            "mov [r11 + {exit_saved} + 32], r15",
+            "jmp {native}",
+            is_apart = const std::mem::offset_of!(belljar_abi::StoreContext, is_apart),
+            exit_sp = const std::mem::offset_of!(belljar_abi::StoreContext, exit_sp),
+            exit_saved = const std::mem::offset_of!(belljar_abi::StoreContext, exit_saved),
+            native = sym $native,
+        );
+
+        unsafe extern "C" {
+            #[link_name = $crate::machine::saving_symbol!($name)]
+            fn $name();
+        }
+    };
+}
+pub(crate) use saving_stub;
+
+/// The symbol of a function that [`saving_stub`] defines.
+macro_rules! saving_symbol {
+    ($name:ident) => {
+        concat!($crate::machine::builtin_symbol!($name), "_saving")
+    };
+}
+pub(crate) use saving_symbol;
