@@ -3,6 +3,7 @@
 //! File names and keys are written this way. Errors give the position of a character, never the character itself: the
 //! text may be a secret.
 
+use belljar_core::Counted;
 use std::fmt;
 
 /// The error of decoding a text that is not the hexadecimal form of the expected number of bytes.
@@ -28,7 +29,8 @@ impl fmt::Display for HexError {
             Self::Length { expected, found } => {
                 write!(
                     f,
-                    "expected {expected} hexadecimal digits, found {found} characters: copy it again in full"
+                    "expected {expected} hexadecimal digits, found {}: copy it again in full",
+                    Counted::of(*found, "character")
                 )
             }
             Self::Digit { position } => {

@@ -13,11 +13,13 @@ pub enum ArtifactKind {
     Module,
     /// A compiled module with the state of one of its instances.
     Snapshot,
+    /// What belongs together in a compiled component: its description, and which compiled modules are its own.
+    Component,
 }
 
 impl ArtifactKind {
     /// All kinds.
-    pub const ALL: [Self; 3] = [Self::CacheEntry, Self::Module, Self::Snapshot];
+    pub const ALL: [Self; 4] = [Self::CacheEntry, Self::Module, Self::Snapshot, Self::Component];
 
     /// Returns the kind's number in a seal.
     pub(crate) fn number(self) -> u32 {
@@ -25,6 +27,7 @@ impl ArtifactKind {
             Self::CacheEntry => 1,
             Self::Module => 2,
             Self::Snapshot => 3,
+            Self::Component => 4,
         }
     }
 
@@ -41,6 +44,7 @@ impl fmt::Display for ArtifactKind {
             Self::CacheEntry => "an entry of a cache",
             Self::Module => "a compiled module",
             Self::Snapshot => "a snapshot",
+            Self::Component => "a compiled component",
         })
     }
 }
@@ -78,7 +82,7 @@ mod tests {
             assert_eq!(ArtifactKind::from_number(kind.number()), Some(kind));
         }
         assert_eq!(ArtifactKind::from_number(0), None);
-        assert_eq!(ArtifactKind::from_number(4), None);
+        assert_eq!(ArtifactKind::from_number(5), None);
     }
 
     #[test]

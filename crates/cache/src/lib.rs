@@ -62,7 +62,10 @@ pub use keys::{
     Fingerprint, KeyError, KeyFiles, KeyTextError, NamedKey, PublicKey, SigningKey, TRUSTED_KEYS_FILE, Trust,
     TrustedBy, TrustedKeys, USER_KEY_FILE, UserKey,
 };
-pub use seal::{SEAL_BYTES, SealError, SealInfo, SealedBlocks, check, seal_bytes, seal_native_code, seal_of};
+pub use seal::{
+    SEAL_BYTES, SealError, SealInfo, SealedBlocks, check, recorded_digest, seal_bytes, seal_native_code,
+    seal_of,
+};
 pub use store::{
     Cache, CacheConfig, CacheError, DEFAULT_SIZE_LIMIT, ENTRY_SUFFIX, Entry, EntryInfo, Misplaced, Stats,
 };

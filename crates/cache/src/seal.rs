@@ -148,6 +148,18 @@ pub fn seal_of(artifact: &[u8]) -> Result<SealInfo, SealError> {
     Ok(SealInfo { identity: seal.identity, digest: seal.digest, mac: seal.has(HAS_MAC), signer })
 }
 
+/// Returns the digest that an artifact's seal has, without any check of the artifact: it tells artifacts apart that are checked
+/// when they are used.
+///
+/// # Errors
+/// Returns [`SealError::TooShort`] or [`SealError::NotSealed`] if there is no seal.
+pub fn recorded_digest(artifact: &[u8]) -> Result<[u8; 32], SealError> {
+    match artifact.last_chunk::<SEAL_BYTES>() {
+        Some(end) => SealRecord::from_bytes(end).map(|seal| seal.digest),
+        None => Err(SealError::TooShort { bytes: artifact.len() }),
+    }
+}
+
 /// Reads the seal of an artifact and verifies the digest and the signature. Returns the seal and its signer.
 fn read_seal(artifact: &[u8]) -> Result<(SealRecord, Option<PublicKey>), SealError> {
     let Some((before, end)) = artifact.split_last_chunk::<SEAL_BYTES>() else {

@@ -11,6 +11,7 @@
 
 mod cache_error;
 mod config;
+mod config_file;
 mod directories;
 mod entry;
 mod remove;
@@ -21,6 +22,8 @@ use std::fs::{FileTimes, OpenOptions};
 use std::io;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, SystemTime};
 
 use rustix::fs::OFlags;
@@ -60,6 +63,14 @@ const EVICTED_FRACTION: u64 = 10;
 pub struct Cache {
     directories: CacheDirectories,
     size_limit: u64,
+    counts: Arc<Counts>,
+}
+
+/// How often a cache and its clones were searched.
+#[derive(Debug, Default)]
+struct Counts {
+    hits: AtomicUsize,
+    misses: AtomicUsize,
 }
 
 impl Cache {
@@ -81,8 +92,35 @@ impl Cache {
     /// Returns [`CacheError::NotPrivate`] if other users can put files into the directory or replace it,
     /// [`CacheError::NotADirectory`] if it is not a directory, and [`CacheError::Io`] if it can be neither found nor created.
     pub fn open(config: CacheConfig) -> Result<Cache, CacheError> {
-        let directories = CacheDirectories::open(config.directory)?;
-        Ok(Cache { directories, size_limit: config.size_limit })
+        let size_limit = config.size_limit();
+        let directories = CacheDirectories::open(config.resolved_directory()?)?;
+        Ok(Cache { directories, size_limit, counts: Arc::default() })
+    }
+
+    /// The same as [`Cache::open`].
+    ///
+    /// # Errors
+    /// Returns the errors of [`Cache::open`].
+    pub fn new(config: CacheConfig) -> Result<Cache, CacheError> {
+        Self::open(config)
+    }
+
+    /// Opens the cache that a TOML file configures: see [`CacheConfig::from_file`].
+    ///
+    /// # Errors
+    /// Returns the errors of [`CacheConfig::from_file`] and [`Cache::open`].
+    pub fn from_file(path: Option<&Path>) -> Result<Cache, CacheError> {
+        Self::open(CacheConfig::from_file(path)?)
+    }
+
+    /// Returns how often a module was found in the cache, by this value and its clones.
+    pub fn cache_hits(&self) -> usize {
+        self.counts.hits.load(Ordering::Relaxed)
+    }
+
+    /// Returns how often a module was not found in the cache, by this value and its clones.
+    pub fn cache_misses(&self) -> usize {
+        self.counts.misses.load(Ordering::Relaxed)
     }
 
     /// Returns the cache's directory.
@@ -98,6 +136,13 @@ impl Cache {
     /// Returns the entry of a key. An entry with any problem counts as missing: for example, one that is larger than
     /// the size limit.
     pub fn find(&self, key: &Key) -> Option<Entry> {
+        let found = self.find_uncounted(key);
+        let count = if found.is_some() { &self.counts.hits } else { &self.counts.misses };
+        count.fetch_add(1, Ordering::Relaxed);
+        found
+    }
+
+    fn find_uncounted(&self, key: &Key) -> Option<Entry> {
         // A link could lead anywhere, and opening a pipe would wait for a writer.
         let flags = (OFlags::NOFOLLOW | OFlags::CLOEXEC | OFlags::NONBLOCK).bits().cast_signed();
         let file = OpenOptions::new().read(true).custom_flags(flags).open(self.path_of(key)).ok()?;

@@ -24,7 +24,7 @@ const LONGEST: u64 = 256 << 10;
 const KEYS: u64 = 40;
 
 fn open(directory: &Path) -> Cache {
-    Cache::open(CacheConfig { directory: directory.to_path_buf(), size_limit: SIZE_LIMIT }).unwrap()
+    Cache::open(CacheConfig::at(directory).with_size_limit(SIZE_LIMIT).clone()).unwrap()
 }
 
 /// Returns a generator of pseudorandom numbers, determined by the seed.

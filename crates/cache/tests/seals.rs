@@ -241,7 +241,9 @@ fn nothing_is_taken_for_anything_else() {
             }
         }
     }
-    let (entry, snapshot) = (identities[0], identities[5]);
+    let is_other_snapshot =
+        |identity: &&Identity| identity.kind == ArtifactKind::Snapshot && identity.key != identities[0].key;
+    let (entry, snapshot) = (identities[0], *identities.iter().find(is_other_snapshot).unwrap());
     let message = SealError::OtherIdentity { expected: entry, found: snapshot }.to_string();
     assert_eq!(
         message,

@@ -16,7 +16,7 @@ fn key(n: u8) -> Key {
 }
 
 fn open(directory: &Path, size_limit: u64) -> Cache {
-    Cache::open(CacheConfig { directory: directory.to_path_buf(), size_limit }).unwrap()
+    Cache::open(CacheConfig::at(directory).with_size_limit(size_limit).clone()).unwrap()
 }
 
 fn path_of(cache: &Cache, key: Key) -> PathBuf {
@@ -436,4 +436,49 @@ fn a_directory_that_goes_away_is_made_again() {
     fs::remove_dir_all(cache.directory()).unwrap();
     fs::write(cache.directory(), "").unwrap();
     assert!(cache.insert(&key(1), b"one").is_err());
+}
+
+#[test]
+fn a_file_configures_a_cache() {
+    let dir = tempfile::tempdir().unwrap();
+    let (file, at) = (dir.path().join("cache.toml"), dir.path().join("entries"));
+    let text = format!("[cache]\ndirectory = '{}'\nfiles-total-size-soft-limit = \"7Mi\"\n", at.display());
+    fs::write(&file, text).unwrap();
+    let cache = Cache::from_file(Some(&file)).unwrap();
+    assert_eq!((cache.directory(), cache.size_limit()), (&*at, 7 << 20));
+    cache.insert(&key(1), b"one").unwrap();
+    assert!(cache.find(&key(1)).is_some() && cache.find(&key(2)).is_none());
+
+    let config = CacheConfig::from_file(Some(&file)).unwrap();
+    assert_eq!(config, *CacheConfig::new().with_directory(&at).with_size_limit(7 << 20));
+    assert_eq!((config.directory(), config.size_limit()), (Some(&at), 7 << 20));
+    assert_eq!(CacheConfig::default().directory(), None);
+
+    fs::write(&file, "[cache]\n\nenabled = true").unwrap();
+    let error = Cache::from_file(Some(&file)).unwrap_err();
+    assert_eq!(error.to_string(), format!("{}:3: unknown key `enabled`", file.display()));
+    for contents in [vec![0xff], [b"[cache]\n", &[b'\n'; 1 << 20][..]].concat()] {
+        fs::write(&file, contents).unwrap();
+        assert!(matches!(Cache::from_file(Some(&file)), Err(CacheError::Io { .. })));
+    }
+    fs::write(&file, [0xff]).unwrap();
+    assert!(matches!(Cache::from_file(Some(&file)), Err(CacheError::Io { .. })));
+    let missing = dir.path().join("missing.toml");
+    assert!(matches!(Cache::from_file(Some(&missing)), Err(CacheError::Io { .. })));
+}
+
+#[test]
+fn searches_are_counted_for_all_clones() {
+    let dir = tempfile::tempdir().unwrap();
+    let cache = Cache::new(CacheConfig::at(dir.path())).unwrap();
+    cache.insert(&key(1), b"one").unwrap();
+    let clone = cache.clone();
+    for i in 1..4 {
+        clone.find(&key(i));
+    }
+    cache.find(&key(1));
+    assert_eq!((cache.cache_hits(), cache.cache_misses()), (2, 2));
+    assert_eq!((clone.cache_hits(), clone.cache_misses()), (2, 2));
+    let other = Cache::new(CacheConfig::at(dir.path())).unwrap();
+    assert_eq!((other.cache_hits(), other.cache_misses()), (0, 0));
 }

@@ -34,6 +34,15 @@ pub enum CacheError {
     },
     /// The location of the user's cache is unknown.
     NoDirectory(NoDirectory),
+    /// The configuration file of the cache is wrong.
+    Config {
+        /// The file.
+        path: PathBuf,
+        /// The number of the line, from 1 on.
+        line: usize,
+        /// What is wrong.
+        why: String,
+    },
     /// The artifact alone exceeds the cache's size limit.
     TooLarge {
         /// The artifact's size in bytes.
@@ -59,6 +68,9 @@ impl fmt::Display for CacheError {
                 write!(f, "{} is not used as a cache: {why}", OutsideText::new(path))
             }
             Self::NoDirectory(error) => error.fmt(f),
+            Self::Config { path, line, why } => {
+                write!(f, "{}:{line}: {why}", OutsideText::new(path))
+            }
             Self::TooLarge { bytes, limit } => write!(
                 f,
                 "an artifact of {bytes} bytes is not cached: the whole cache may have {limit} bytes: raise \
