@@ -45,8 +45,8 @@ static ENDPOINT: Mutex<Option<Arc<Endpoint>>> = Mutex::new(None);
 ///     fn stores(&self, _: Detail) -> Vec<StoreReport> {
 ///         vec![StoreReport::new(1, StoreState::Idle)]
 ///     }
-///     fn profile(&self, _: &ProfileRequest, _: &dyn Fn() -> bool) -> anyhow::Result<Vec<u8>> {
-///         anyhow::bail!("nothing runs")
+///     fn profile(&self, _: &ProfileRequest, _: &dyn Fn() -> bool) -> belljar_core::Result<Vec<u8>> {
+///         belljar_core::bail!("nothing runs")
 ///     }
 ///     fn kill(&self, _: Option<u64>, _: &str) -> usize {
 ///         0

@@ -17,7 +17,11 @@ pub trait Subject: Send + Sync {
     /// # Errors
     ///
     /// Returns an error if nothing can be recorded.
-    fn profile(&self, wanted: &ProfileRequest, keep_recording: &dyn Fn() -> bool) -> anyhow::Result<Vec<u8>>;
+    fn profile(
+        &self,
+        wanted: &ProfileRequest,
+        keep_recording: &dyn Fn() -> bool,
+    ) -> belljar_core::Result<Vec<u8>>;
 
     /// Kills the guest of a store, by its id, or of all stores. Returns how many were running.
     fn kill(&self, store: Option<u64>, reason: &str) -> usize;

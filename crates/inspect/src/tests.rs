@@ -30,7 +30,7 @@ enum Behaviour {
 struct Fake {
     id: u64,
     behaviour: Behaviour,
-    profile: anyhow::Result<Vec<u8>, &'static str>,
+    profile: belljar_core::Result<Vec<u8>, &'static str>,
     is_recording: AtomicBool,
     stopped: AtomicBool,
 }
@@ -59,7 +59,7 @@ impl Subject for Fake {
         usize::from(store.is_none_or(|id| id == self.id) && reason == "enough")
     }
 
-    fn profile(&self, wanted: &ProfileRequest, go_on: &dyn Fn() -> bool) -> anyhow::Result<Vec<u8>> {
+    fn profile(&self, wanted: &ProfileRequest, go_on: &dyn Fn() -> bool) -> belljar_core::Result<Vec<u8>> {
         self.is_recording.store(true, Ordering::Relaxed);
         let until = Instant::now() + wanted.duration;
         while Instant::now() < until {
@@ -69,7 +69,7 @@ impl Subject for Fake {
             }
             thread::sleep(wanted.interval);
         }
-        self.profile.clone().map_err(anyhow::Error::msg)
+        self.profile.clone().map_err(belljar_core::Error::msg)
     }
 }
 
@@ -510,7 +510,7 @@ fn profiles_are_carried_as_they_are() {
 
 #[test]
 fn a_profile_that_fails_or_is_no_json_is_an_error() {
-    let printed = |profile: anyhow::Result<Vec<u8>, &'static str>| {
+    let printed = |profile: belljar_core::Result<Vec<u8>, &'static str>| {
         let mut fake = Fake::new(1);
         fake.profile = profile;
         Scene::new(fake).process().profiles(&short()).unwrap_err().to_string()

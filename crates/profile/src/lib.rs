@@ -32,6 +32,8 @@ mod limits;
 mod pprof;
 mod profile;
 mod profile_data;
+#[cfg(feature = "pprof")]
+mod proto;
 mod sample_log;
 mod stacks;
 mod summary;

@@ -1,7 +1,7 @@
 //! A frame of a backtrace: one wasm function.
 
-use crate::dwarf::{LookupError, SymbolLookup};
 use crate::frame_symbol::FrameSymbol;
+use crate::lookup::{LookupError, SymbolLookup};
 use crate::printed_name::PrintedName;
 use crate::symbolize;
 use belljar_core::{FuncIndex, WasmPc};
@@ -49,6 +49,11 @@ impl FrameInfo {
         Self { module: module.clone(), func, pc: None, lookup: OnceLock::new() }
     }
 
+    /// Makes the frame have no symbols from the module's debug information.
+    pub fn hide_symbols(&mut self) {
+        self.lookup = OnceLock::from(SymbolLookup::default());
+    }
+
     /// Returns the module that the function belongs to.
     pub fn wasm_module(&self) -> &Arc<Module> {
         &self.module
@@ -64,7 +69,8 @@ impl FrameInfo {
         self.func.0
     }
 
-    /// Returns the function's name in the module's name section, as its compiler wrote it.
+    /// Returns the function's name in the module's name section, as its compiler wrote it, otherwise the name of its
+    /// first export.
     pub fn func_name(&self) -> Option<&str> {
         self.module.names().func(self.func)
     }
@@ -102,7 +108,23 @@ impl FrameInfo {
     }
 
     fn lookup(&self) -> &SymbolLookup {
-        self.lookup.get_or_init(|| self.pc.map(|pc| symbolize::find(&self.module, pc)).unwrap_or_default())
+        self.lookup.get_or_init(|| {
+            let mut found = self.pc.map(|pc| symbolize::find(&self.module, pc)).unwrap_or_default();
+            if let Some(symbol) = found.symbols.last_mut()
+                && self.func_name().is_some()
+                && symbol.name().is_some_and(|name| self.is_number(name))
+            {
+                symbol.name = None;
+            }
+            found
+        })
+    }
+
+    /// Returns whether a name only repeats the function's number, as that in the debug information that `wat` generates
+    /// for a function without a name.
+    fn is_number(&self, name: &str) -> bool {
+        let number = name.strip_prefix("wasm-function[").and_then(|rest| rest.strip_suffix(']'));
+        number.is_some_and(|number| number.parse() == Ok(self.func.0))
     }
 }
 
@@ -169,7 +191,8 @@ impl fmt::Display for FrameInfo {
 }
 
 impl FrameInfo {
-    fn wasm_name(&self) -> String {
+    /// Returns the function's name from the name section, or `<wasm function 3>` if it has none.
+    pub fn wasm_name(&self) -> String {
         match self.func_name() {
             Some(name) => PrintedName(name).to_string(),
             None => format!("<wasm function {}>", self.func.0),

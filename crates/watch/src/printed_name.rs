@@ -35,6 +35,7 @@ impl fmt::Display for PrintedName<'_> {
 }
 
 /// Writes the readable form of `name` and returns true, if it is mangled.
+#[cfg(feature = "debug-info")]
 fn demangle(name: &str, out: &mut BoundedText) -> bool {
     if let Ok(rust) = rustc_demangle::try_demangle(name) {
         return write!(out, "{rust:#}").is_ok() || out.cut;
@@ -46,6 +47,11 @@ fn demangle(name: &str, out: &mut BoundedText) -> bool {
     let Ok(cpp) = cpp_demangle::Symbol::new_with_options(name, &limit) else { return false };
     let options = cpp_demangle::DemangleOptions::new().recursion_limit(CPP_NESTING);
     cpp.structured_demangle(out, &options).is_ok() || out.cut
+}
+
+#[cfg(not(feature = "debug-info"))]
+fn demangle(_: &str, _: &mut BoundedText) -> bool {
+    false
 }
 
 /// Text with a size limit: a mangled name of a few bytes can expand to gigabytes.

@@ -1,7 +1,7 @@
 //! Looks up the symbols of one position.
 
-use crate::dwarf::{EnclosingFunction, SymbolLookup};
 use crate::frame_symbol::FrameSymbol;
+use crate::lookup::{EnclosingFunction, SymbolLookup};
 use crate::symbol_cache;
 use belljar_core::WasmPc;
 use belljar_module::Module;
