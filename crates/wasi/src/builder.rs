@@ -3,6 +3,8 @@
 
 use std::io;
 use std::mem;
+use std::net::SocketAddr;
+use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStringExt;
 use std::path::Path;
 use std::sync::Arc;
@@ -14,7 +16,8 @@ use crate::ctx::WasiCtx;
 use crate::descriptor::Descriptor;
 use crate::dir::Dir;
 use crate::grants::Grants;
-use crate::perms::{DirPerms, FilePerms};
+use crate::network::SocketAddrUse;
+use crate::perms::PreopenPerms;
 use crate::random::HostRandom;
 use crate::socket::PreopenSocket;
 use crate::stdio;
@@ -23,14 +26,14 @@ use crate::stream::{InputStream, OutputStream};
 /// Collects what a guest is granted, and creates a [`WasiCtx`] from it.
 ///
 /// ```
-/// use belljar_wasi::{DirPerms, FilePerms, MemoryOutputPipe, WasiCtxBuilder};
+/// use belljar_wasi::{FsPerms, MemoryOutputPipe, WasiCtxBuilder};
 ///
 /// let stdout = MemoryOutputPipe::new(1 << 20);
 /// let ctx = WasiCtxBuilder::new()
 ///     .args(&["program", "--verbose"])
 ///     .env("LANG", "C")
 ///     .stdout(stdout.clone())
-///     .preopened_dir(std::env::temp_dir(), "/tmp", DirPerms::READ, FilePerms::READ)?
+///     .preopened_dir(std::env::temp_dir(), "/tmp", FsPerms::ReadOnly)?
 ///     .build();
 /// # Ok::<(), std::io::Error>(())
 /// ```
@@ -40,6 +43,13 @@ pub struct WasiCtxBuilder {
 
 impl Default for WasiCtxBuilder {
     fn default() -> WasiCtxBuilder {
+        WasiCtxBuilder::new()
+    }
+}
+
+impl WasiCtx {
+    /// Creates a [`WasiCtxBuilder`].
+    pub fn builder() -> WasiCtxBuilder {
         WasiCtxBuilder::new()
     }
 }
@@ -134,7 +144,8 @@ impl WasiCtxBuilder {
     /// Opens a directory of the host and gives it to the guest under the name `guest_path`, with the next number
     /// from 3 on.
     ///
-    /// Without [`DirPerms::MUTATE`] and [`FilePerms::WRITE`] it is read-only.
+    /// `perms` is a [`FsPerms`](crate::FsPerms), or a pair of [`DirPerms`](crate::DirPerms) and
+    /// [`FilePerms`](crate::FilePerms).
     ///
     /// # Errors
     /// Returns an error if the directory cannot be opened.
@@ -142,10 +153,9 @@ impl WasiCtxBuilder {
         &mut self,
         host_path: impl AsRef<Path>,
         guest_path: impl AsRef<str>,
-        dir_perms: DirPerms,
-        file_perms: FilePerms,
+        perms: impl Into<PreopenPerms>,
     ) -> io::Result<&mut Self> {
-        let dir = Dir::preopen(host_path.as_ref(), guest_path.as_ref(), dir_perms, file_perms)?;
+        let dir = Dir::preopen(host_path.as_ref(), guest_path.as_ref(), perms.into())?;
         self.grants.preopens.push(Descriptor::Dir(dir));
         Ok(self)
     }
@@ -187,6 +197,88 @@ impl WasiCtxBuilder {
         self
     }
 
+    /// Sets how many random bytes the guest may ask for at once. It ends with a trap if it asks for more. Default:
+    /// [`random::DEFAULT_MAX_SIZE`](crate::random::DEFAULT_MAX_SIZE), which is no limit.
+    pub fn max_random_size(&mut self, max_size: u64) -> &mut Self {
+        self.grants.max_random_size = max_size;
+        self
+    }
+
+    /// Replaces the source of random bytes that need not be secret, which WASI 0.2 has. Default: the same as that of secret
+    /// ones.
+    pub fn insecure_random(&mut self, random: impl HostRandom + 'static) -> &mut Self {
+        self.grants.insecure_random = Some(Box::new(random));
+        self
+    }
+
+    /// Sets the seed for hash maps, which WASI 0.2 has. Default: a random one.
+    pub fn insecure_random_seed(&mut self, seed: u128) -> &mut Self {
+        self.grants.insecure_seed = Some(seed);
+        self
+    }
+
+    /// Sets the guest's working directory, for WASI 0.2. Guests of WASI 0.1 do not see it: their C library looks paths up in
+    /// the preopened directories, and starts in `/`.
+    pub fn initial_cwd(&mut self, path: impl AsRef<str>) -> &mut Self {
+        self.grants.initial_cwd = Some(path.as_ref().into());
+        self
+    }
+
+    /// Sets whether calls may block the calling thread. It has no effect: they always may, and a kill ends them.
+    pub fn allow_blocking_current_thread(&mut self, enable: bool) -> &mut Self {
+        let _ = enable;
+        self
+    }
+
+    /// Lets the guest use every address of the network, and look names up. By default it may use none.
+    ///
+    /// Guests of WASI 0.1 open no sockets; they use only what [`WasiCtxBuilder::preopened_socket`] gives them.
+    pub fn inherit_network(&mut self) -> &mut Self {
+        self.socket_addr_check(|_, _| true).allow_ip_name_lookup(true)
+    }
+
+    /// Sets which addresses the guest may use, and for what. It replaces a check that was set before.
+    ///
+    /// ```
+    /// use belljar_wasi::{SocketAddrUse, WasiCtxBuilder};
+    /// // Connections to this computer are allowed.
+    /// let ctx = WasiCtxBuilder::new()
+    ///     .socket_addr_check(|address, what| what == SocketAddrUse::TcpConnect && address.ip().is_loopback())
+    ///     .build();
+    /// ```
+    pub fn socket_addr_check(
+        &mut self,
+        check: impl Fn(SocketAddr, SocketAddrUse) -> bool + Send + Sync + 'static,
+    ) -> &mut Self {
+        self.grants.network.check = Box::new(check);
+        self
+    }
+
+    /// Sets whether the guest may look up names of computers. Default: no.
+    pub fn allow_ip_name_lookup(&mut self, enable: bool) -> &mut Self {
+        self.name_lookup_check(move |_| enable)
+    }
+
+    /// Sets which names of computers the guest may look up. It replaces a check that was set before.
+    pub fn name_lookup_check(&mut self, check: impl Fn(&str) -> bool + Send + Sync + 'static) -> &mut Self {
+        self.grants.network.name_lookup = Box::new(check);
+        self
+    }
+
+    /// Sets whether the guest may open UDP sockets. Default: yes, but it may use no address before
+    /// [`WasiCtxBuilder::socket_addr_check`] or [`WasiCtxBuilder::inherit_network`] allows one.
+    pub fn allow_udp(&mut self, enable: bool) -> &mut Self {
+        self.grants.network.udp = enable;
+        self
+    }
+
+    /// Sets whether the guest may open TCP sockets. Default: yes, but it may use no address before
+    /// [`WasiCtxBuilder::socket_addr_check`] or [`WasiCtxBuilder::inherit_network`] allows one.
+    pub fn allow_tcp(&mut self, enable: bool) -> &mut Self {
+        self.grants.network.tcp = enable;
+        self
+    }
+
     /// Sets how many descriptors the guest may have open, including its preopens and standard streams. Beyond that
     /// the guest gets the error "too many open files". Default: 1024.
     ///
@@ -215,7 +307,7 @@ impl WasiCtxBuilder {
     /// let mut bytes = *b"\x08\0\0\0\x05\0\0\0hello.......";
     /// let mut memory = GuestMemory::new(&mut bytes);
     /// p1::fd_write(&ctx, &mut memory, 1, 0, 1, 16)?;
-    /// assert_eq!((stdout.contents(), memory.read_u32(16)?), (b"hel".to_vec(), 3));
+    /// assert_eq!((stdout.contents(), memory.read_u32(16)?), (b"hel".to_vec().into(), 3));
     /// assert_eq!(p1::fd_write(&ctx, &mut memory, 1, 0, 1, 16), Err(Errno::Dquot.into()));
     /// let text = "bytes_written: the guest wanted more than its limit of 3 bytes (Limits::bytes_written)";
     /// assert_eq!(ctx.limits_exceeded()[0].to_string(), text);
@@ -246,6 +338,22 @@ impl WasiCtxBuilder {
     pub fn interrupted(&mut self, check: impl Fn() -> bool + Send + Sync + 'static) -> &mut Self {
         self.grants.interrupted = Box::new(check);
         self
+    }
+
+    /// Returns the number of the next directory or socket.
+    pub(crate) fn next_preopen(&self) -> u32 {
+        3 + self.grants.preopens.len() as u32
+    }
+
+    /// Opens an already open directory to the guest, as [`WasiCtxBuilder::preopened_dir`] does.
+    pub(crate) fn preopened_handle(
+        &mut self,
+        handle: OwnedFd,
+        guest_path: &str,
+        perms: PreopenPerms,
+    ) -> io::Result<&mut Self> {
+        self.grants.preopens.push(Descriptor::Dir(Dir::of_handle(handle, guest_path, perms)?));
+        Ok(self)
     }
 
     /// Creates the context and resets the builder.

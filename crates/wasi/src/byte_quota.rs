@@ -36,10 +36,23 @@ impl ByteQuota {
     /// Reserves the buffers' bytes, or cuts the buffers to the remaining quota. Returns `None` if nothing is left for a
     /// nonempty list.
     pub(crate) fn reserve(&self, list: &mut Iovecs) -> Option<ReservedBytes<'_>> {
+        let reserved = self.reserve_count(list.iter().map(|range| range.len() as u64).sum())?;
+        let mut left = reserved.bytes as usize;
+        if reserved.is_cut {
+            for range in list.iter_mut() {
+                range.end = range.end.min(range.start + left);
+                left -= range.len();
+            }
+            list.retain(|range| range.start < range.end);
+        }
+        Some(reserved)
+    }
+
+    /// Reserves a number of bytes, or what is left of the quota. Returns `None` if nothing is left.
+    pub(crate) fn reserve_count(&self, wanted: u64) -> Option<ReservedBytes<'_>> {
         let Some(total) = self.total else {
-            return Some(ReservedBytes { from: self, bytes: 0, is_cut: false });
+            return Some(ReservedBytes { from: self, bytes: wanted, is_cut: false });
         };
-        let wanted: u64 = list.iter().map(|range| range.len() as u64).sum();
         let after = |used: u64| used + wanted.min(total - used);
         let take = |used: u64| Some(after(used));
         let used = self.used.fetch_update(Ordering::Relaxed, Ordering::Relaxed, take).unwrap_or_default();
@@ -47,17 +60,16 @@ impl ByteQuota {
         if bytes == 0 && wanted > 0 {
             return None;
         }
-        let mut left = bytes as usize;
-        for range in list.iter_mut() {
-            range.end = range.end.min(range.start + left);
-            left -= range.len();
-        }
-        list.retain(|range| range.start < range.end);
         Some(ReservedBytes { from: self, bytes, is_cut: bytes < wanted })
     }
 }
 
 impl ReservedBytes<'_> {
+    /// Returns how many bytes are reserved.
+    pub(crate) fn count(&self) -> u64 {
+        self.bytes
+    }
+
     /// Keeps `count` bytes, which the call has moved, and gives back the rest. Without this call, all bytes are given back.
     pub(crate) fn commit(mut self, count: usize) {
         self.bytes = self.bytes.saturating_sub(count as u64);

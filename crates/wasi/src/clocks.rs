@@ -40,9 +40,22 @@ pub trait HostCpuClock: Send + Sync {
 }
 
 /// The operating system's wall clock.
-pub(crate) struct SystemWallClock;
+#[derive(Clone, Copy, Debug, Default)]
+pub struct WallClock;
 
-impl HostWallClock for SystemWallClock {
+impl WallClock {
+    /// Returns the clock.
+    pub fn new() -> WallClock {
+        WallClock
+    }
+}
+
+/// Returns the operating system's wall clock.
+pub fn wall_clock() -> Box<dyn HostWallClock> {
+    Box::new(WallClock)
+}
+
+impl HostWallClock for WallClock {
     fn resolution(&self) -> Duration {
         Duration::from_nanos(nanoseconds(clock_getres(ClockId::Realtime)))
     }
@@ -53,17 +66,54 @@ impl HostWallClock for SystemWallClock {
 }
 
 /// The operating system's monotonic clock, counted from the creation of the context, so that the host's uptime stays hidden.
-pub(crate) struct SystemMonotonicClock {
+#[derive(Clone, Copy, Debug)]
+pub struct MonotonicClock {
     start: Instant,
 }
 
-impl SystemMonotonicClock {
-    pub(crate) fn new() -> SystemMonotonicClock {
-        SystemMonotonicClock { start: Instant::now() }
+impl MonotonicClock {
+    /// Returns a clock that starts at zero now.
+    pub fn new() -> MonotonicClock {
+        MonotonicClock { start: Instant::now() }
     }
 }
 
-impl HostMonotonicClock for SystemMonotonicClock {
+impl Default for MonotonicClock {
+    fn default() -> MonotonicClock {
+        MonotonicClock::new()
+    }
+}
+
+/// Returns the operating system's monotonic clock, which starts at zero now.
+pub fn monotonic_clock() -> Box<dyn HostMonotonicClock> {
+    Box::new(MonotonicClock::new())
+}
+
+impl<C: HostWallClock + ?Sized> HostWallClock for Box<C> {
+    fn resolution(&self) -> Duration {
+        (**self).resolution()
+    }
+
+    fn now(&self) -> Duration {
+        (**self).now()
+    }
+}
+
+impl<C: HostMonotonicClock + ?Sized> HostMonotonicClock for Box<C> {
+    fn resolution(&self) -> u64 {
+        (**self).resolution()
+    }
+
+    fn now(&self) -> u64 {
+        (**self).now()
+    }
+
+    fn advance(&self, by: Duration) -> bool {
+        (**self).advance(by)
+    }
+}
+
+impl HostMonotonicClock for MonotonicClock {
     fn resolution(&self) -> u64 {
         nanoseconds(clock_getres(ClockId::Monotonic))
     }
@@ -93,4 +143,9 @@ impl HostCpuClock for SystemCpuClock {
 fn nanoseconds(time: Timespec) -> u64 {
     let seconds = u64::try_from(time.tv_sec).unwrap_or(0);
     seconds.saturating_mul(1_000_000_000).saturating_add(u64::try_from(time.tv_nsec).unwrap_or(0))
+}
+
+/// Returns a time in nanoseconds; the largest number if it is longer.
+pub(crate) fn in_nanoseconds(time: Duration) -> u64 {
+    time.as_nanos().try_into().unwrap_or(u64::MAX)
 }

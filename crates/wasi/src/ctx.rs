@@ -5,6 +5,7 @@
 
 use belljar::{KillHandle, Limit, LimitExceeded};
 use std::io;
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::byte_quota::ByteQuota;
@@ -12,8 +13,10 @@ use crate::clocks::{HostCpuClock, HostMonotonicClock, HostWallClock};
 use crate::descriptor::{Descriptor, Stream};
 use crate::grants::Grants;
 use crate::listing::ListingBudget;
+use crate::network::{DeniedUse, NetworkPolicy};
 use crate::p1::{Errno, Error};
 use crate::random::HostRandom;
+use crate::stream::{InputStream, OutputStream};
 use crate::table::{DescriptorTable, Origin, Slot};
 
 /// The WASI state of one guest: created by [`WasiCtxBuilder`](crate::WasiCtxBuilder), used by [`p1`](crate::p1).
@@ -30,12 +33,31 @@ struct Shared {
     monotonic_clock: Box<dyn HostMonotonicClock>,
     cpu_clock: Box<dyn HostCpuClock>,
     random: Mutex<Box<dyn HostRandom>>,
+    max_random_size: u64,
+    insecure_random: Option<Mutex<Box<dyn HostRandom>>>,
+    insecure_seed: Option<u128>,
+    initial_cwd: Option<String>,
+    network: NetworkPolicy,
+    /// How many descriptors are open as resources of WASI 0.2, which have no number in the table.
+    resources: Arc<AtomicUsize>,
     interrupted: Box<dyn Fn() -> bool + Send + Sync>,
+    stdin: Arc<dyn InputStream>,
+    stdout: Arc<dyn OutputStream>,
+    stderr: Arc<dyn OutputStream>,
     table: Mutex<DescriptorTable>,
     listings: ListingBudget,
     read_quota: ByteQuota,
     write_quota: ByteQuota,
     exceeded: Mutex<Vec<LimitExceeded>>,
+}
+
+/// A descriptor that is open as a resource.
+pub(crate) struct OpenResource(Arc<AtomicUsize>);
+
+impl Drop for OpenResource {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Relaxed);
+    }
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -45,9 +67,9 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 impl WasiCtx {
     pub(crate) fn new(grants: Grants) -> WasiCtx {
         let mut open = vec![
-            Descriptor::Input(Stream::new(grants.stdin)),
-            Descriptor::Output(Stream::new(grants.stdout)),
-            Descriptor::Output(Stream::new(grants.stderr)),
+            Descriptor::Input(Stream::new(grants.stdin.clone())),
+            Descriptor::Output(Stream::new(grants.stdout.clone())),
+            Descriptor::Output(Stream::new(grants.stderr.clone())),
         ];
         open.extend(grants.preopens);
         WasiCtx {
@@ -58,7 +80,16 @@ impl WasiCtx {
                 monotonic_clock: grants.monotonic_clock,
                 cpu_clock: grants.cpu_clock,
                 random: Mutex::new(grants.random),
+                max_random_size: grants.max_random_size,
+                insecure_random: grants.insecure_random.map(Mutex::new),
+                insecure_seed: grants.insecure_seed,
+                initial_cwd: grants.initial_cwd,
+                network: grants.network,
+                resources: Arc::default(),
                 interrupted: grants.interrupted,
+                stdin: grants.stdin,
+                stdout: grants.stdout,
+                stderr: grants.stderr,
                 table: Mutex::new(DescriptorTable::new(open, grants.max_descriptors)),
                 listings: ListingBudget::default(),
                 read_quota: ByteQuota::new(grants.max_bytes_read),
@@ -146,8 +177,69 @@ impl WasiCtx {
         &*self.shared.cpu_clock
     }
 
+    /// Returns how many random bytes the guest may ask for at once.
+    pub(crate) fn max_random_size(&self) -> u64 {
+        self.shared.max_random_size
+    }
+
     pub(crate) fn random(&self) -> MutexGuard<'_, Box<dyn HostRandom>> {
         lock(&self.shared.random)
+    }
+
+    /// Returns the source of random bytes that need not be secret.
+    pub(crate) fn insecure_random(&self) -> MutexGuard<'_, Box<dyn HostRandom>> {
+        self.shared.insecure_random.as_ref().map_or_else(|| self.random(), lock)
+    }
+
+    /// Returns the seed that the embedder has set for hash maps.
+    pub(crate) fn insecure_seed(&self) -> Option<u128> {
+        self.shared.insecure_seed
+    }
+
+    pub(crate) fn initial_cwd(&self) -> Option<&str> {
+        self.shared.initial_cwd.as_deref()
+    }
+
+    pub(crate) fn stdin(&self) -> Arc<dyn InputStream> {
+        self.shared.stdin.clone()
+    }
+
+    pub(crate) fn stdout(&self) -> Arc<dyn OutputStream> {
+        self.shared.stdout.clone()
+    }
+
+    pub(crate) fn stderr(&self) -> Arc<dyn OutputStream> {
+        self.shared.stderr.clone()
+    }
+
+    pub(crate) fn network(&self) -> &NetworkPolicy {
+        &self.shared.network
+    }
+
+    /// Returns what the guest wanted of the network and was denied: the first such uses, each once, in their order. The
+    /// guest itself only saw an error code.
+    ///
+    /// ```
+    /// let ctx = belljar_wasi::WasiCtxBuilder::new().build();
+    /// // ... run a guest ...
+    /// for denied in ctx.denied_uses() {
+    ///     eprintln!("the guest was denied {denied}");
+    /// }
+    /// ```
+    pub fn denied_uses(&self) -> Vec<DeniedUse> {
+        self.shared.network.denied()
+    }
+
+    /// Counts a descriptor that is a resource, and not in the table, against the limit as long as the value lives.
+    pub(crate) fn open_resource(&self) -> Result<OpenResource, Errno> {
+        let table = self.table();
+        let (open, limit) = (table.count() + self.shared.resources.load(Relaxed), table.limit());
+        drop(table);
+        if open >= limit {
+            return Err(self.descriptors_exceeded(limit));
+        }
+        self.shared.resources.fetch_add(1, Relaxed);
+        Ok(OpenResource(self.shared.resources.clone()))
     }
 
     pub(crate) fn listings(&self) -> &ListingBudget {

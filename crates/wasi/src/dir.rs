@@ -5,6 +5,7 @@
 //! ensures this, and nothing here passes a guest's path to anything else.
 
 use std::io;
+use std::os::fd::OwnedFd;
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
@@ -17,7 +18,7 @@ use rustix::io::Errno;
 use crate::fd_flags::FdFlags;
 use crate::file::File;
 use crate::listing::{Listing, ListingBudget};
-use crate::perms::{DirPerms, FilePerms};
+use crate::perms::{DirPerms, FilePerms, PreopenPerms};
 use crate::stat::{FileKind, FileStat, NewTime};
 
 /// An open directory.
@@ -51,14 +52,23 @@ pub(crate) enum Opened {
 
 impl Dir {
     /// Opens a directory of the host for the embedder.
-    pub(crate) fn preopen(
-        host: &Path,
-        guest: &str,
-        dir_perms: DirPerms,
-        file_perms: FilePerms,
-    ) -> io::Result<Dir> {
+    pub(crate) fn preopen(host: &Path, guest: &str, perms: PreopenPerms) -> io::Result<Dir> {
         let dir = cap_std::fs::Dir::open_ambient_dir(host, cap_std::ambient_authority())?;
-        Ok(Dir { dir, dir_perms, file_perms, preopen: Some(guest.into()), listing: Mutex::new(None) })
+        Ok(Dir::preopened(dir, guest, perms))
+    }
+
+    /// Takes a directory that the embedder has opened.
+    pub(crate) fn of_handle(handle: OwnedFd, guest: &str, perms: PreopenPerms) -> io::Result<Dir> {
+        let file = std::fs::File::from(handle);
+        match file.metadata()?.is_dir() {
+            true => Ok(Dir::preopened(cap_std::fs::Dir::from_std_file(file), guest, perms)),
+            false => Err(Errno::NOTDIR.into()),
+        }
+    }
+
+    fn preopened(dir: cap_std::fs::Dir, guest: &str, perms: PreopenPerms) -> Dir {
+        let PreopenPerms { dirs: dir_perms, files: file_perms } = perms;
+        Dir { dir, dir_perms, file_perms, preopen: Some(guest.into()), listing: Mutex::new(None) }
     }
 
     fn need(&self, perms: DirPerms) -> io::Result<()> {
@@ -99,6 +109,19 @@ impl Dir {
             return Err(Errno::PERM.into());
         }
         Ok(Opened::File(File::new(file, (read, write), kind, self.file_perms, how.flags)?))
+    }
+
+    /// Returns whether the guest may change directories and what is in them.
+    #[cfg(feature = "p2")]
+    pub(crate) fn may_mutate(&self) -> bool {
+        self.dir_perms.contains(DirPerms::MUTATE)
+    }
+
+    #[cfg(feature = "p2")]
+    pub(crate) fn sync(&self) -> io::Result<()> {
+        // The handle of a preopen only allows look-ups.
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        Ok(rustix::fs::fsync(rustix::fs::openat(&self.dir, c".", flags, rustix::fs::Mode::empty())?)?)
     }
 
     pub(crate) fn stat(&self) -> io::Result<FileStat> {

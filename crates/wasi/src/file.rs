@@ -9,6 +9,8 @@ use std::sync::atomic::{AtomicU16, Ordering};
 
 use rustix::fs::{OFlags, SeekFrom, Timespec, Timestamps, UTIME_NOW, UTIME_OMIT};
 use rustix::io::Errno;
+#[cfg(feature = "p2")]
+use rustix::{buffer::spare_capacity, io::ReadWriteFlags};
 
 use crate::fd_flags::FdFlags;
 use crate::perms::FilePerms;
@@ -62,6 +64,26 @@ impl File {
 
     pub(crate) fn read_at(&self, buffers: &mut [IoSliceMut<'_>], offset: u64) -> io::Result<usize> {
         Ok(rustix::io::preadv(&self.file, buffers, offset)?)
+    }
+
+    /// Reads at most `count` bytes from `offset` on, or from a file that is no regular one at its own position.
+    #[cfg(feature = "p2")]
+    pub(crate) fn read_bytes(&self, count: usize, offset: u64) -> io::Result<Vec<u8>> {
+        let mut bytes = Vec::with_capacity(count);
+        match self.is_regular() {
+            true => rustix::io::pread(&self.file, spare_capacity(&mut bytes), offset)?,
+            false => rustix::io::read(&self.file, spare_capacity(&mut bytes))?,
+        };
+        Ok(bytes)
+    }
+
+    /// Appends some bytes, wherever the position is.
+    #[cfg(feature = "p2")]
+    pub(crate) fn append(&self, bytes: &[u8]) -> io::Result<usize> {
+        if !self.is_regular() {
+            return self.write(&[IoSlice::new(bytes)]);
+        }
+        Ok(rustix::io::pwritev2(&self.file, &[IoSlice::new(bytes)], 0, ReadWriteFlags::APPEND)?)
     }
 
     pub(crate) fn write(&self, buffers: &[IoSlice<'_>]) -> io::Result<usize> {

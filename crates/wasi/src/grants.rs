@@ -3,10 +3,11 @@
 use std::sync::Arc;
 
 use crate::clocks::{
-    HostCpuClock, HostMonotonicClock, HostWallClock, SystemCpuClock, SystemMonotonicClock, SystemWallClock,
+    HostCpuClock, HostMonotonicClock, HostWallClock, MonotonicClock, SystemCpuClock, WallClock,
 };
 use crate::descriptor::Descriptor;
-use crate::random::{HostRandom, SystemRandom};
+use crate::network::NetworkPolicy;
+use crate::random::{DEFAULT_MAX_SIZE, HostRandom, SystemRandom};
 use crate::stdio::{Empty, Sink};
 use crate::stream::{InputStream, OutputStream};
 
@@ -25,6 +26,13 @@ pub(crate) struct Grants {
     pub(crate) monotonic_clock: Box<dyn HostMonotonicClock>,
     pub(crate) cpu_clock: Box<dyn HostCpuClock>,
     pub(crate) random: Box<dyn HostRandom>,
+    pub(crate) max_random_size: u64,
+    /// `None`: the same as `random`.
+    pub(crate) insecure_random: Option<Box<dyn HostRandom>>,
+    /// `None`: taken from `random`.
+    pub(crate) insecure_seed: Option<u128>,
+    pub(crate) initial_cwd: Option<String>,
+    pub(crate) network: NetworkPolicy,
     pub(crate) interrupted: Box<dyn Fn() -> bool + Send + Sync>,
     pub(crate) max_descriptors: usize,
     pub(crate) max_bytes_read: Option<u64>,
@@ -40,10 +48,15 @@ impl Default for Grants {
             stdout: Arc::new(Sink),
             stderr: Arc::new(Sink),
             preopens: vec![],
-            wall_clock: Box::new(SystemWallClock),
-            monotonic_clock: Box::new(SystemMonotonicClock::new()),
+            wall_clock: Box::new(WallClock),
+            monotonic_clock: Box::new(MonotonicClock::new()),
             cpu_clock: Box::new(SystemCpuClock),
             random: Box::new(SystemRandom),
+            max_random_size: DEFAULT_MAX_SIZE,
+            insecure_random: None,
+            insecure_seed: None,
+            initial_cwd: None,
+            network: NetworkPolicy::default(),
             interrupted: Box::new(|| false),
             max_descriptors: DEFAULT_MAX_DESCRIPTORS,
             max_bytes_read: None,

@@ -21,43 +21,55 @@
 //! memory.write_u32(0, 16)?;
 //! memory.write_u32(4, 5)?;
 //! p1::fd_write(&ctx, &mut memory, 1, 0, 1, 8)?;
-//! assert_eq!(stdout.contents(), b"hello");
+//! assert_eq!(stdout.contents(), &b"hello"[..]);
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
 mod builder;
 mod byte_quota;
-mod clocks;
+pub mod cli;
+pub mod clocks;
 mod ctx;
 mod descriptor;
 mod dir;
-mod exit;
 mod fd_flags;
 mod file;
+pub mod filesystem;
 mod grants;
 mod listing;
 mod memory;
+mod network;
+pub mod p0;
 pub mod p1;
+pub mod p2;
 mod perms;
 mod pipe;
-mod random;
+pub mod random;
 mod saved;
 mod socket;
 mod stat;
 mod stdio;
 mod stream;
+pub mod sync;
 mod table;
 pub mod threads;
+mod wait;
 
+/// The error of functions such as [`add_to_linker`].
+pub use belljar::Error;
+pub use belljar::I32Exit;
 pub use builder::WasiCtxBuilder;
 pub use clocks::{HostCpuClock, HostMonotonicClock, HostWallClock};
 pub use ctx::WasiCtx;
-pub use exit::I32Exit;
 pub use memory::{Fault, GuestMemory, SharedBytes};
-pub use perms::{DirPerms, FilePerms};
+pub use network::{DeniedUse, SocketAddrUse};
+#[cfg(feature = "p2")]
+pub use p2::view::{WasiCtxView, WasiView};
+pub use perms::{DirPerms, FilePerms, FsPerms, PreopenPerms};
 pub use pipe::{MemoryInputPipe, MemoryOutputPipe};
-pub use random::{HostRandom, SeededRandom};
+pub use random::{Deterministic, HostRandom, SeededRandom, thread_rng};
 pub use saved::{DescriptorsError, SavedDescriptors};
 pub use socket::PreopenSocket;
 pub use stdio::{Empty, InputFile, OutputFile, Sink, stderr, stdin, stdout};
 pub use stream::{InputStream, OutputStream};
+pub use sync::{AddWasi, InvalidWasiImport, add_to_externals, add_to_linker};

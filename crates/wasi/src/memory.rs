@@ -9,7 +9,7 @@ use std::fmt;
 use std::io::{IoSlice, IoSliceMut};
 use std::ops::Range;
 
-use belljar::Memory;
+use belljar::{Counted, Memory};
 use smallvec::SmallVec;
 
 /// The most buffers that one scatter/gather call passes to the system (Linux's `IOV_MAX`); the rest of a longer
@@ -40,8 +40,10 @@ impl fmt::Display for Fault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(
             f,
-            "guest memory access out of bounds: {} bytes at {:#x}, the memory has {} bytes",
-            self.len, self.at, self.size
+            "guest memory access out of bounds: {} at {:#x}, the memory has {}",
+            Counted(self.len, "byte"),
+            self.at,
+            Counted(self.size, "byte")
         )
     }
 }

@@ -1,5 +1,6 @@
 //! Streams in the host's memory: input provided in advance, output captured.
 
+use bytes::{Bytes, BytesMut};
 use std::io::{self, IoSlice, IoSliceMut};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -56,12 +57,12 @@ impl InputStream for MemoryInputPipe {
 /// let stdout = MemoryOutputPipe::new(4096);
 /// let ctx = WasiCtxBuilder::new().stdout(stdout.clone()).build();
 /// // ... run the guest ...
-/// assert_eq!(stdout.contents(), b"");
+/// assert!(stdout.contents().is_empty());
 /// ```
 #[derive(Debug, Clone)]
 pub struct MemoryOutputPipe {
     capacity: usize,
-    bytes: Arc<Mutex<Vec<u8>>>,
+    bytes: Arc<Mutex<BytesMut>>,
 }
 
 impl MemoryOutputPipe {
@@ -71,12 +72,12 @@ impl MemoryOutputPipe {
     }
 
     /// Returns a copy of everything written so far.
-    pub fn contents(&self) -> Vec<u8> {
-        lock(&self.bytes).clone()
+    pub fn contents(&self) -> Bytes {
+        Bytes::copy_from_slice(&lock(&self.bytes))
     }
 
     /// Returns everything written so far if no other clone is left (the context is gone), else `None`.
-    pub fn try_into_inner(self) -> Option<Vec<u8>> {
+    pub fn try_into_inner(self) -> Option<BytesMut> {
         Arc::into_inner(self.bytes).map(|bytes| bytes.into_inner().unwrap_or_else(PoisonError::into_inner))
     }
 }
@@ -107,8 +108,8 @@ mod tests {
         assert_eq!(pipe.write(&[IoSlice::new(b"abc"), IoSlice::new(b"defg")]).unwrap(), 5);
         assert_eq!(pipe.write(&[IoSlice::new(b"")]).unwrap(), 0);
         assert!(pipe.write(&[IoSlice::new(b"h")]).is_err());
-        assert_eq!(pipe.contents(), b"abcde");
-        assert_eq!(pipe.try_into_inner(), Some(b"abcde".to_vec()));
+        assert_eq!(pipe.contents(), &b"abcde"[..]);
+        assert_eq!(pipe.try_into_inner(), Some(BytesMut::from("abcde")));
     }
 
     #[test]

@@ -13,6 +13,52 @@ pub trait HostRandom: Send {
     fn fill(&mut self, bytes: &mut [u8]) -> io::Result<()>;
 }
 
+impl<R: HostRandom + ?Sized> HostRandom for Box<R> {
+    fn fill(&mut self, bytes: &mut [u8]) -> io::Result<()> {
+        (**self).fill(bytes)
+    }
+}
+
+/// How many random bytes a guest may ask for at once, unless the embedder sets another limit: any number.
+pub const DEFAULT_MAX_SIZE: u64 = u64::MAX;
+
+/// Returns the operating system's generator.
+pub fn thread_rng() -> Box<dyn HostRandom> {
+    Box::new(SystemRandom)
+}
+
+/// Given bytes over and over, for reproducible runs. Not for secrets.
+///
+/// ```
+/// use belljar_wasi::random::{Deterministic, HostRandom};
+/// let mut bytes = [0; 5];
+/// Deterministic::new(vec![1, 2, 3]).fill(&mut bytes)?;
+/// assert_eq!(bytes, [1, 2, 3, 1, 2]);
+/// # Ok::<(), std::io::Error>(())
+/// ```
+#[derive(Debug, Clone)]
+pub struct Deterministic {
+    bytes: Vec<u8>,
+    next: usize,
+}
+
+impl Deterministic {
+    /// Creates a source of these bytes. Without any, the guest gets an error when it asks for some.
+    pub fn new(bytes: Vec<u8>) -> Deterministic {
+        Deterministic { bytes, next: 0 }
+    }
+}
+
+impl HostRandom for Deterministic {
+    fn fill(&mut self, bytes: &mut [u8]) -> io::Result<()> {
+        for byte in bytes {
+            *byte = *self.bytes.get(self.next).ok_or(io::ErrorKind::UnexpectedEof)?;
+            self.next = (self.next + 1) % self.bytes.len();
+        }
+        Ok(())
+    }
+}
+
 /// The operating system's generator.
 pub(crate) struct SystemRandom;
 

@@ -8,7 +8,7 @@ use std::fmt;
 use std::io;
 use std::sync::Arc;
 
-use belljar::OutsideText;
+use belljar::{Counted, OutsideText};
 use rustix::fs::SeekFrom;
 use serde::{Deserialize, Serialize};
 
@@ -23,11 +23,11 @@ use crate::table::{DescriptorTable, Origin, Slot};
 /// A guest's open descriptors as data: created by [`WasiCtx::save_descriptors`], used by [`WasiCtx::restore_descriptors`].
 ///
 /// ```
-/// use belljar_wasi::{DirPerms, FilePerms, SavedDescriptors, WasiCtx, WasiCtxBuilder};
+/// use belljar_wasi::{FsPerms, SavedDescriptors, WasiCtx, WasiCtxBuilder};
 ///
 /// let context = || -> std::io::Result<WasiCtx> {
 ///     let mut builder = WasiCtxBuilder::new();
-///     builder.preopened_dir(".", "/data", DirPerms::READ, FilePerms::READ)?;
+///     builder.preopened_dir(".", "/data", FsPerms::ReadOnly)?;
 ///     Ok(builder.build())
 /// };
 /// let saved: SavedDescriptors = context()?.save_descriptors()?;
@@ -127,8 +127,8 @@ impl WasiCtx {
         let mut table = self.table();
         if saved.given != table.given() {
             let problem = format!(
-                "the saved guest was granted {} descriptors, this one {}",
-                saved.given,
+                "the saved guest was granted {}, this one {}",
+                Counted(saved.given.into(), "descriptor"),
                 table.given()
             );
             return Err(problem.into());
@@ -136,7 +136,8 @@ impl WasiCtx {
         let needed = saved.descriptors.len();
         if needed > table.limit() {
             return Err(format!(
-                "the saved guest had {needed} descriptors, this one may have {}",
+                "the saved guest had {}, this one may have {}",
+                Counted::of(needed, "descriptor"),
                 table.limit()
             )
             .into());

@@ -4,7 +4,7 @@
 //! bytes that the guest has not requested stay unread.
 
 use std::fs::File;
-use std::io::{self, IoSlice, IoSliceMut, IsTerminal};
+use std::io::{self, IoSlice, IoSliceMut, IsTerminal, Write};
 use std::os::fd::{AsFd, BorrowedFd};
 
 use rustix::io::{ioctl_fionread, readv, writev};
@@ -45,20 +45,70 @@ impl<T: AsFd + Send + Sync> OutputStream for Target<T> {
     }
 }
 
-/// The process's standard input, unbuffered.
-pub fn stdin() -> impl InputStream + 'static {
-    Source(stdio::stdin())
+macro_rules! standard_streams {
+    ($($(#[$doc:meta])* $name:ident $function:ident $wrapper:ident;)*) => {$(
+        $(#[$doc])*
+        pub struct $name($wrapper<BorrowedFd<'static>>);
+
+        $(#[$doc])*
+        pub fn $function() -> $name {
+            $name($wrapper(stdio::$function()))
+        }
+
+        impl std::fmt::Debug for $name {
+            fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                f.write_str(stringify!($name))
+            }
+        }
+    )*};
 }
 
-/// The process's standard output, unbuffered. The host's own buffered output is not flushed first.
-pub fn stdout() -> impl OutputStream + 'static {
-    Target(stdio::stdout())
+standard_streams! {
+    /// The process's standard input, unbuffered.
+    Stdin stdin Source;
+    /// The process's standard output, unbuffered. The host's own buffered output is not flushed first.
+    Stdout stdout Target;
+    /// The process's standard error.
+    Stderr stderr Target;
 }
 
-/// The process's standard error.
-pub fn stderr() -> impl OutputStream + 'static {
-    Target(stdio::stderr())
+macro_rules! inputs {
+    ($($name:ident)*) => {$(
+        impl InputStream for $name {
+            fn read(&self, buffers: &mut [IoSliceMut<'_>]) -> io::Result<usize> {
+                self.0.read(buffers)
+            }
+            fn poll_fd(&self) -> Option<BorrowedFd<'_>> {
+                self.0.poll_fd()
+            }
+            fn available(&self) -> u64 {
+                self.0.available()
+            }
+            fn is_terminal(&self) -> bool {
+                self.0.is_terminal()
+            }
+        }
+    )*};
 }
+
+macro_rules! outputs {
+    ($($name:ident)*) => {$(
+        impl OutputStream for $name {
+            fn write(&self, buffers: &[IoSlice<'_>]) -> io::Result<usize> {
+                self.0.write(buffers)
+            }
+            fn poll_fd(&self) -> Option<BorrowedFd<'_>> {
+                self.0.poll_fd()
+            }
+            fn is_terminal(&self) -> bool {
+                self.0.is_terminal()
+            }
+        }
+    )*};
+}
+
+inputs! { Stdin InputFile }
+outputs! { Stdout Stderr OutputFile }
 
 /// Reads from an open file, pipe or device, at its own position.
 pub struct InputFile(Source<File>);
@@ -70,21 +120,6 @@ impl InputFile {
     }
 }
 
-impl InputStream for InputFile {
-    fn read(&self, buffers: &mut [IoSliceMut<'_>]) -> io::Result<usize> {
-        self.0.read(buffers)
-    }
-    fn poll_fd(&self) -> Option<BorrowedFd<'_>> {
-        self.0.poll_fd()
-    }
-    fn available(&self) -> u64 {
-        self.0.available()
-    }
-    fn is_terminal(&self) -> bool {
-        self.0.is_terminal()
-    }
-}
-
 /// Writes to an open file, pipe or device, at its own position.
 pub struct OutputFile(Target<File>);
 
@@ -92,18 +127,6 @@ impl OutputFile {
     /// Wraps the file; the guest writes from its current position on.
     pub fn new(file: File) -> OutputFile {
         OutputFile(Target(file))
-    }
-}
-
-impl OutputStream for OutputFile {
-    fn write(&self, buffers: &[IoSlice<'_>]) -> io::Result<usize> {
-        self.0.write(buffers)
-    }
-    fn poll_fd(&self) -> Option<BorrowedFd<'_>> {
-        self.0.poll_fd()
-    }
-    fn is_terminal(&self) -> bool {
-        self.0.is_terminal()
     }
 }
 
@@ -126,3 +149,50 @@ impl OutputStream for Sink {
         Ok(buffers.iter().map(|buffer| buffer.len()).sum())
     }
 }
+
+/// An output that is closed: writing fails with "broken pipe".
+#[derive(Debug, Clone, Copy, Default)]
+pub struct ClosedOutputStream;
+
+impl OutputStream for ClosedOutputStream {
+    fn write(&self, _: &[IoSlice<'_>]) -> io::Result<usize> {
+        Err(io::ErrorKind::BrokenPipe.into())
+    }
+}
+
+impl InputStream for io::Empty {
+    fn read(&self, _: &mut [IoSliceMut<'_>]) -> io::Result<usize> {
+        Ok(0)
+    }
+}
+
+macro_rules! discarding {
+    ($($name:ty)*) => {$(
+        impl OutputStream for $name {
+            fn write(&self, buffers: &[IoSlice<'_>]) -> io::Result<usize> {
+                Sink.write(buffers)
+            }
+        }
+    )*};
+}
+
+discarding! { io::Empty io::Sink }
+
+macro_rules! buffered {
+    ($($name:ty)*) => {$(
+        /// Writes through the host's buffer, and flushes it each time.
+        impl OutputStream for $name {
+            fn write(&self, buffers: &[IoSlice<'_>]) -> io::Result<usize> {
+                let mut locked = self.lock();
+                let written = locked.write_vectored(buffers)?;
+                locked.flush()?;
+                Ok(written)
+            }
+            fn is_terminal(&self) -> bool {
+                IsTerminal::is_terminal(self)
+            }
+        }
+    )*};
+}
+
+buffered! { io::Stdout io::Stderr }

@@ -5,6 +5,7 @@
 
 use std::io::{self, IoSlice, IoSliceMut};
 use std::os::fd::BorrowedFd;
+use std::sync::Arc;
 
 /// A source of bytes for a guest's standard input.
 pub trait InputStream: Send + Sync {
@@ -42,3 +43,36 @@ pub trait OutputStream: Send + Sync {
         false
     }
 }
+
+macro_rules! pointers {
+    ($($pointer:ident)*) => {$(
+        impl<S: InputStream + ?Sized> InputStream for $pointer<S> {
+            fn read(&self, buffers: &mut [IoSliceMut<'_>]) -> io::Result<usize> {
+                (**self).read(buffers)
+            }
+            fn poll_fd(&self) -> Option<BorrowedFd<'_>> {
+                (**self).poll_fd()
+            }
+            fn available(&self) -> u64 {
+                (**self).available()
+            }
+            fn is_terminal(&self) -> bool {
+                (**self).is_terminal()
+            }
+        }
+
+        impl<S: OutputStream + ?Sized> OutputStream for $pointer<S> {
+            fn write(&self, buffers: &[IoSlice<'_>]) -> io::Result<usize> {
+                (**self).write(buffers)
+            }
+            fn poll_fd(&self) -> Option<BorrowedFd<'_>> {
+                (**self).poll_fd()
+            }
+            fn is_terminal(&self) -> bool {
+                (**self).is_terminal()
+            }
+        }
+    )*};
+}
+
+pointers! { Box Arc }

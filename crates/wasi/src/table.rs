@@ -104,6 +104,16 @@ impl DescriptorTable {
         self.limit
     }
 
+    /// Returns how many descriptors are open.
+    pub(crate) fn count(&self) -> usize {
+        self.slots.len() - self.free.len()
+    }
+
+    /// Returns the directories that the host granted.
+    pub(crate) fn preopens(&self) -> impl Iterator<Item = &Arc<Descriptor>> {
+        self.preopens.iter().map(|(_, descriptor)| descriptor)
+    }
+
     /// Returns whether there is a number for another descriptor.
     pub(crate) fn has_room(&self) -> bool {
         !self.free.is_empty() || self.slots.len() < self.limit

@@ -142,7 +142,7 @@ fn guest(function: &Signature) -> Option<String> {
 
 fn ctx(folder: &Path, input: std::fs::File) -> WasiCtx {
     let mut builder = WasiCtxBuilder::new();
-    builder.preopened_dir(folder, "/", DirPerms::all(), FilePerms::all()).unwrap();
+    builder.preopened_dir(folder, "/", (DirPerms::all(), FilePerms::all())).unwrap();
     builder.stdin(InputFile::new(input)).build()
 }
 

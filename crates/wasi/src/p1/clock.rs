@@ -1,7 +1,6 @@
 //! Reading the four clocks.
 
-use std::time::Duration;
-
+use crate::clocks::in_nanoseconds;
 use crate::ctx::WasiCtx;
 use crate::memory::GuestMemory;
 use crate::p1::{Errno, Result};
@@ -32,7 +31,7 @@ impl TryFrom<u32> for ClockId {
 /// Writes the resolution of a clock in nanoseconds.
 pub fn clock_res_get(ctx: &WasiCtx, memory: &mut GuestMemory<'_>, id: u32, resolution: u32) -> Result {
     let value = match ClockId::try_from(id)? {
-        ClockId::Realtime => nanoseconds(ctx.wall_clock().resolution()),
+        ClockId::Realtime => in_nanoseconds(ctx.wall_clock().resolution()),
         ClockId::Monotonic => ctx.monotonic_clock().resolution(),
         ClockId::ProcessCpu | ClockId::ThreadCpu => ctx.cpu_clock().resolution(),
     };
@@ -49,15 +48,11 @@ pub fn clock_time_get(
     time: u32,
 ) -> Result {
     let value = match ClockId::try_from(id)? {
-        ClockId::Realtime => nanoseconds(ctx.wall_clock().now()),
+        ClockId::Realtime => in_nanoseconds(ctx.wall_clock().now()),
         ClockId::Monotonic => ctx.monotonic_clock().now(),
         ClockId::ProcessCpu => ctx.cpu_clock().process(),
         ClockId::ThreadCpu => ctx.cpu_clock().thread(),
     };
     memory.write_u64(time, value)?;
     Ok(())
-}
-
-pub(crate) fn nanoseconds(time: Duration) -> u64 {
-    time.as_nanos().try_into().unwrap_or(u64::MAX)
 }

@@ -2,9 +2,8 @@
 
 use std::io::{IoSlice, IoSliceMut};
 
-use rustix::event::{PollFd, PollFlags, poll};
+use rustix::event::PollFlags;
 use rustix::fs::SeekFrom;
-use rustix::time::Timespec;
 
 use crate::ctx::WasiCtx;
 use crate::descriptor::Descriptor;
@@ -12,6 +11,7 @@ use crate::fd_flags::FdFlags;
 use crate::memory::{GuestMemory, Iovecs};
 use crate::p1::layout::Version;
 use crate::p1::{Errno, Error, Result};
+use crate::wait::is_ready;
 
 /// Reads into the buffers from the current position on and writes the count to `nread`.
 pub fn fd_read(
@@ -232,11 +232,9 @@ fn write(
 
 /// Checks readiness first, for streams whose host descriptor must not be made non-blocking.
 fn check_ready(descriptor: &Descriptor, flags: PollFlags) -> Result {
-    let Some(fd) = descriptor.poll_fd() else { return Ok(()) };
-    match poll(&mut [PollFd::from_borrowed_fd(fd, flags)], Some(&Timespec { tv_sec: 0, tv_nsec: 0 })) {
-        Ok(0) | Err(rustix::io::Errno::INTR) => Err(Errno::Again.into()),
-        Ok(_) => Ok(()),
-        Err(error) => Err(error.into()),
+    match descriptor.poll_fd() {
+        Some(fd) if !is_ready(fd, flags) => Err(Errno::Again.into()),
+        _ => Ok(()),
     }
 }
 

@@ -35,6 +35,7 @@ pub use fd::{
 };
 pub use functions::{FUNCTIONS, Signature, ValueType};
 pub use io::{fd_pread, fd_pwrite, fd_read, fd_seek, fd_tell, fd_write};
+pub(crate) use linker::add_unstable_to_linker;
 pub use linker::{add_to_linker, add_to_linker_sync};
 pub use outcome::{Error, Result, WasmResult};
 pub use path::{

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::io;
 
-use crate::exit::I32Exit;
+use crate::I32Exit;
 use crate::memory::Fault;
 use crate::p1::Errno;
 

@@ -10,19 +10,17 @@
 //!
 //! An invalid subscription yields an event with its errno at once; the other subscriptions are not lost.
 
-use std::io;
 use std::sync::Arc;
-use std::time::Duration;
 
-use rustix::event::{PollFd, PollFlags};
-use rustix::time::Timespec;
+use rustix::event::PollFlags;
 
 use crate::ctx::WasiCtx;
 use crate::descriptor::Descriptor;
 use crate::memory::GuestMemory;
-use crate::p1::clock::{ClockId, nanoseconds};
+use crate::p1::clock::ClockId;
 use crate::p1::layout::{Version, check_flags};
 use crate::p1::{Errno, Result};
+use crate::wait;
 
 const TAG_CLOCK: u8 = 0;
 const TAG_FD_READ: u8 = 1;
@@ -102,7 +100,7 @@ pub(crate) fn poll(
     let list = (0..count)
         .map(|i| read_subscription(ctx, memory, subscriptions + i * size, version))
         .collect::<Result<Vec<_>>>()?;
-    let outcome = wait(ctx, &list)?;
+    let outcome = wait_for(ctx, &list)?;
     let mut written = 0;
     for (subscription, happened) in list.iter().zip(outcome) {
         if let Some(happened) = happened {
@@ -168,106 +166,41 @@ fn descriptor_wait(ctx: &WasiCtx, fd: u32, tag: u8) -> Result<Wait, Errno> {
 }
 
 /// Waits, and returns the event of each subscription that has one.
-fn wait(ctx: &WasiCtx, list: &[Subscription]) -> Result<Vec<Option<Event>>> {
-    let mut fds = vec![];
-    for subscription in list {
-        if let Wait::Descriptor(descriptor) = &subscription.wait
-            && let Some(fd) = descriptor.poll_fd()
-        {
-            let flags = if subscription.tag == TAG_FD_READ { PollFlags::IN } else { PollFlags::OUT };
-            fds.push(PollFd::from_borrowed_fd(fd, flags));
-        }
-    }
-    loop {
-        let remaining: Vec<Option<u64>> = list.iter().map(|sub| remaining(ctx, &sub.wait)).collect();
-        // The shortest; it is zero if an event is already there, and then the descriptors are only checked.
-        let timeout = remaining.iter().copied().flatten().min();
-        let advanced = wait_for_fds(ctx, &mut fds, timeout)?;
-        let outcome = collect(ctx, list, &remaining, advanced, &fds);
-        if outcome.iter().any(Option::is_some) {
-            return Ok(outcome);
-        }
-    }
-}
-
-/// Returns the nanoseconds until the event, as far as is known without asking the host about descriptors.
-fn remaining(ctx: &WasiCtx, wait: &Wait) -> Option<u64> {
-    match wait {
-        Wait::Monotonic(until) => Some(until.saturating_sub(ctx.monotonic_clock().now())),
-        Wait::Wall(until) => Some(until.saturating_sub(nanoseconds(ctx.wall_clock().now()))),
-        Wait::Descriptor(descriptor) => descriptor.poll_fd().is_none().then_some(0),
-        Wait::Failed(_) => Some(0),
-    }
-}
-
-/// Asks the host about the descriptors, waiting for at most `timeout` nanoseconds. Returns by how much a virtual
-/// clock advanced itself instead.
-fn wait_for_fds(ctx: &WasiCtx, fds: &mut [PollFd<'_>], timeout: Option<u64>) -> Result<u64> {
-    let start = ctx.monotonic_clock().now();
-    let mut left = timeout;
-    ctx.restart(|| {
-        if poll_fds(fds, Some(0))? > 0 || left == Some(0) {
-            return Ok(0);
-        }
-        if let Some(by) = left
-            && ctx.monotonic_clock().advance(Duration::from_nanos(by))
-        {
-            return Ok(by);
-        }
-        let result = poll_fds(fds, left);
-        if let Some(total) = timeout {
-            // After an interruption by a signal, only the rest of the time is waited for.
-            left = Some(total.saturating_sub(ctx.monotonic_clock().now().saturating_sub(start)));
-        }
-        result.map(|_| 0)
-    })
-}
-
-fn poll_fds(fds: &mut [PollFd<'_>], timeout: Option<u64>) -> io::Result<usize> {
-    let timeout = timeout
-        .map(|ns| Timespec { tv_sec: (ns / 1_000_000_000) as i64, tv_nsec: (ns % 1_000_000_000) as _ });
-    if fds.is_empty() && timeout.is_some_and(|time| time == Timespec::default()) {
-        return Ok(0);
-    }
-    Ok(rustix::event::poll(fds, timeout.as_ref())?)
-}
-
-/// Returns the events that have occurred by now. `before` holds the times that were left before a virtual clock advanced; `fds`
-/// are those of the descriptors that have one, in order.
-fn collect(
-    ctx: &WasiCtx,
-    list: &[Subscription],
-    before: &[Option<u64>],
-    advanced: u64,
-    fds: &[PollFd<'_>],
-) -> Vec<Option<Event>> {
-    let mut fds = fds.iter();
-    let one = |(subscription, before): (&Subscription, &Option<u64>)| match &subscription.wait {
+fn wait_for(ctx: &WasiCtx, list: &[Subscription]) -> Result<Vec<Option<Event>>> {
+    let events: Vec<_> = list.iter().map(Subscription::event).collect();
+    let happened = wait::wait(ctx, &events)?;
+    let one = |(subscription, state): (&Subscription, Option<PollFlags>)| match &subscription.wait {
         Wait::Failed(errno) => Some(Event { errno: *errno, bytes: 0, flags: 0 }),
-        Wait::Descriptor(descriptor) => {
-            let state = descriptor.poll_fd().and_then(|_| fds.next()).map(PollFd::revents);
-            descriptor_event(descriptor, subscription.tag, state)
-        }
-        clock => {
-            let past = remaining(ctx, clock) == Some(0) || before.is_some_and(|ns| ns <= advanced);
-            past.then_some(Event { errno: Errno::Success, bytes: 0, flags: 0 })
+        Wait::Descriptor(descriptor) => Some(descriptor_event(descriptor, subscription.tag, state?)),
+        Wait::Monotonic(_) | Wait::Wall(_) => {
+            state.map(|_| Event { errno: Errno::Success, bytes: 0, flags: 0 })
         }
     };
-    list.iter().zip(before).map(one).collect()
+    Ok(list.iter().zip(happened).map(one).collect())
 }
 
-/// Returns the event of a descriptor in this state; one without a state is always ready.
-fn descriptor_event(descriptor: &Descriptor, tag: u8, state: Option<PollFlags>) -> Option<Event> {
-    let state = match state {
-        Some(state) if state.is_empty() => return None,
-        Some(state) => state,
-        None => PollFlags::empty(),
-    };
+impl Subscription {
+    fn event(&self) -> wait::Event<'_> {
+        match &self.wait {
+            Wait::Monotonic(until) => wait::Event::Monotonic(*until),
+            Wait::Wall(until) => wait::Event::Wall(*until),
+            Wait::Failed(_) => wait::Event::Now,
+            Wait::Descriptor(descriptor) => {
+                let event =
+                    if self.tag == TAG_FD_READ { wait::Event::Readable } else { wait::Event::Writable };
+                descriptor.poll_fd().map_or(wait::Event::Now, event)
+            }
+        }
+    }
+}
+
+/// Returns the event of a descriptor in this state, which is empty for one that is always ready.
+fn descriptor_event(descriptor: &Descriptor, tag: u8, state: PollFlags) -> Event {
     if state.contains(PollFlags::NVAL) {
-        return Some(Event { errno: Errno::Badf, bytes: 0, flags: 0 });
+        return Event { errno: Errno::Badf, bytes: 0, flags: 0 };
     }
     // Guests take zero bytes for "nothing to read", so a ready descriptor reports at least one (maybe the end).
     let bytes = if tag == TAG_FD_READ { descriptor.available().max(1) } else { 1 };
     let flags = if state.contains(PollFlags::HUP) { HANGUP } else { 0 };
-    Some(Event { errno: Errno::Success, bytes, flags })
+    Event { errno: Errno::Success, bytes, flags }
 }

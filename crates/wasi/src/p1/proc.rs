@@ -1,7 +1,7 @@
 //! Exit, yielding and randomness.
 
+use crate::I32Exit;
 use crate::ctx::WasiCtx;
-use crate::exit::I32Exit;
 use crate::memory::GuestMemory;
 use crate::p1::{Errno, Error, Result};
 
@@ -23,6 +23,14 @@ pub fn sched_yield(_ctx: &WasiCtx, _memory: &mut GuestMemory<'_>) -> Result {
 
 /// Fills the buffer with random bytes.
 pub fn random_get(ctx: &WasiCtx, memory: &mut GuestMemory<'_>, buf: u32, buf_len: u32) -> Result {
+    let (wanted, most) = (u64::from(buf_len), ctx.max_random_size());
+    if wanted > most {
+        let text = format!(
+            "the guest asked for {wanted} random bytes at once, and may ask for {most} \
+             (WasiCtxBuilder::max_random_size)"
+        );
+        return Err(Error::Trap(text.into()));
+    }
     memory.fill(buf, buf_len, |piece| {
         ctx.check_interrupt()?;
         ctx.restart(|| ctx.random().fill(piece))

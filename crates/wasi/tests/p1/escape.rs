@@ -27,7 +27,7 @@ fn prison() -> Prison {
     fs::create_dir_all(outside.join("empty")).unwrap();
     fs::write(outside.join("secret"), "secret").unwrap();
     let mut builder = WasiCtxBuilder::new();
-    builder.preopened_dir(&jail, "/", DirPerms::all(), FilePerms::all()).unwrap();
+    builder.preopened_dir(&jail, "/", (DirPerms::all(), FilePerms::all())).unwrap();
     Prison { jail, outside, guest: Guest::new(builder.build()), _root: root }
 }
 
@@ -178,8 +178,8 @@ fn between_preopens_files_move_but_paths_do_not() {
     let (a, b) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
     fs::write(a.path().join("f"), "f").unwrap();
     let mut builder = WasiCtxBuilder::new();
-    builder.preopened_dir(a.path(), "/a", DirPerms::all(), FilePerms::all()).unwrap();
-    builder.preopened_dir(b.path(), "/b", DirPerms::all(), FilePerms::all()).unwrap();
+    builder.preopened_dir(a.path(), "/a", (DirPerms::all(), FilePerms::all())).unwrap();
+    builder.preopened_dir(b.path(), "/b", (DirPerms::all(), FilePerms::all())).unwrap();
     let mut guest = Guest::new(builder.build());
     let across = format!("../{}/f", b.path().file_name().unwrap().to_str().unwrap());
     assert_eq!(errno(guest.rename(3, "f", 3, &across)), Errno::Perm);

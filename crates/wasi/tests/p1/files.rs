@@ -25,7 +25,7 @@ fn descriptors_take_the_lowest_free_number() {
 fn the_table_has_a_limit() {
     let dir = tempfile::tempdir().unwrap();
     let mut builder = WasiCtxBuilder::new();
-    builder.preopened_dir(dir.path(), "/", DirPerms::all(), FilePerms::all()).unwrap();
+    builder.preopened_dir(dir.path(), "/", (DirPerms::all(), FilePerms::all())).unwrap();
     let mut guest = Guest::new(builder.max_descriptors(5).build());
     assert_eq!(guest.open(3, "a", CREAT, WRITE, 0), Ok(4));
     assert_eq!(errno(guest.open(3, "b", CREAT, WRITE, 0)), Errno::Mfile);
@@ -323,8 +323,8 @@ fn permissions_do_not_widen_by_moving() {
     let (writable, readable) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
     fs::write(readable.path().join("f"), "data").unwrap();
     let mut builder = WasiCtxBuilder::new();
-    builder.preopened_dir(writable.path(), "/w", DirPerms::all(), FilePerms::all()).unwrap();
-    builder.preopened_dir(readable.path(), "/r", DirPerms::all(), FilePerms::READ).unwrap();
+    builder.preopened_dir(writable.path(), "/w", (DirPerms::all(), FilePerms::all())).unwrap();
+    builder.preopened_dir(readable.path(), "/r", (DirPerms::all(), FilePerms::READ)).unwrap();
     let mut guest = Guest::new(builder.build());
     assert_eq!(errno(guest.link(4, 0, "f", 3, "f")), Errno::Perm);
     assert_eq!(errno(guest.rename(4, "f", 3, "f")), Errno::Perm);

@@ -77,7 +77,7 @@ fn nothing_a_guest_passes_panics() {
         builder.args(&["a", "bc"]).env("x", "y").max_descriptors(32);
         builder.stdin(MemoryInputPipe::new([7; 100])).stdout(MemoryOutputPipe::new(1000));
         builder.monotonic_clock(Virtual(AtomicU64::new(0))).secure_random(SeededRandom::new(round));
-        builder.preopened_dir(dir.path(), "/", DirPerms::all(), FilePerms::all()).unwrap();
+        builder.preopened_dir(dir.path(), "/", (DirPerms::all(), FilePerms::all())).unwrap();
         let ctx = builder.build();
         let mut bytes = vec![0; MEMORY];
         random.fill(&mut bytes).unwrap();

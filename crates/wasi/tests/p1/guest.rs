@@ -59,7 +59,7 @@ impl Guest {
 
     pub(crate) fn in_dir(dir: &TempDir, dir_perms: DirPerms, file_perms: FilePerms) -> Guest {
         let mut builder = WasiCtxBuilder::new();
-        builder.preopened_dir(dir.path(), "/", dir_perms, file_perms).unwrap();
+        builder.preopened_dir(dir.path(), "/", (dir_perms, file_perms)).unwrap();
         Guest::new(builder.build())
     }
 

@@ -14,7 +14,7 @@ use crate::guest::*;
 fn guest(limits: &Limits) -> (TempDir, Guest) {
     let dir = tempfile::tempdir().unwrap();
     let mut builder = WasiCtxBuilder::new();
-    builder.preopened_dir(dir.path(), "/", DirPerms::all(), FilePerms::all()).unwrap();
+    builder.preopened_dir(dir.path(), "/", (DirPerms::all(), FilePerms::all())).unwrap();
     (dir, Guest::new(builder.limits(limits).build()))
 }
 
@@ -27,7 +27,7 @@ fn writing_ends_at_the_last_byte_wherever_it_goes() {
     let stdout = MemoryOutputPipe::new(100);
     let dir = tempfile::tempdir().unwrap();
     let mut builder = WasiCtxBuilder::new();
-    builder.preopened_dir(dir.path(), "/", DirPerms::all(), FilePerms::all()).unwrap();
+    builder.preopened_dir(dir.path(), "/", (DirPerms::all(), FilePerms::all())).unwrap();
     builder.stdout(stdout.clone()).limits(&Limits::unlimited().bytes_written(10));
     let mut guest = Guest::new(builder.build());
     let file = guest.open(3, "f", CREAT, READ | WRITE, 0).unwrap();
@@ -38,7 +38,7 @@ fn writing_ends_at_the_last_byte_wherever_it_goes() {
     assert_eq!(guest.pwrite(file, b"DE", 0), Ok(2));
     assert_eq!(told(&guest), [""; 0]);
     assert_eq!(guest.write(1, &[b"g", b"hij", b"k"]), Ok(2));
-    assert_eq!(stdout.contents(), b"abcgh");
+    assert_eq!(stdout.contents(), &b"abcgh"[..]);
     // A truncated write is recorded, because a guest may ignore the count.
     assert_eq!(told(&guest).len(), 1);
     assert_eq!(errno(guest.write(1, &[b"i"])), Errno::Dquot);

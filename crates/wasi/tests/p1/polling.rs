@@ -143,7 +143,7 @@ fn pipes_and_files() {
     builder.stdout(OutputFile::new(std::fs::File::from(std::os::fd::OwnedFd::from(full))));
     builder.stderr(MemoryOutputPipe::new(10));
     builder
-        .preopened_dir(dir.path(), "/", belljar_wasi::DirPerms::all(), belljar_wasi::FilePerms::all())
+        .preopened_dir(dir.path(), "/", (belljar_wasi::DirPerms::all(), belljar_wasi::FilePerms::all()))
         .unwrap();
     let mut guest = Guest::new(builder.build());
     let soon = || Sub::Clock { id: 1, timeout: 10_000_000, absolute: false };

@@ -140,7 +140,7 @@ fn nothing_is_opened_that_the_new_context_does_not_allow() {
         "the saved guest was granted 4 descriptors, this one 3"
     );
     let mut few = WasiCtxBuilder::new();
-    few.preopened_dir(dir.path(), "/", DirPerms::all(), FilePerms::all()).unwrap().max_descriptors(4);
+    few.preopened_dir(dir.path(), "/", (DirPerms::all(), FilePerms::all())).unwrap().max_descriptors(4);
     assert_eq!(told(&Guest::new(few.build())), "the saved guest had 5 descriptors, this one may have 4");
 }
 

@@ -25,8 +25,8 @@ fn given_and_captured() {
     assert_eq!(guest.write(1, &[b"out", b"put", b"more"]), Ok(8));
     assert_eq!(errno(guest.write(1, &[b"x"])), Errno::Nospc);
     assert_eq!(guest.write(2, &[b"err"]), Ok(3));
-    assert_eq!(stdout.contents(), b"outputmo");
-    assert_eq!(stderr.contents(), b"err");
+    assert_eq!(stdout.contents(), &b"outputmo"[..]);
+    assert_eq!(stderr.contents(), &b"err"[..]);
     assert_eq!(errno(guest.write(0, &[b"x"])), Errno::Badf);
     assert_eq!(errno(guest.read(1, 1)), Errno::Badf);
     assert_eq!(errno(guest.pwrite(1, b"x", 0)), Errno::Spipe);
@@ -67,7 +67,7 @@ fn both_buffers_are_written_and_nothing_with_a_bad_one() {
     let stdout = MemoryOutputPipe::new(100);
     let mut guest = Guest::new(WasiCtxBuilder::new().stdout(stdout.clone()).build());
     assert_eq!(guest.write(1, &[b"one", b"two"]), Ok(6));
-    assert_eq!(stdout.contents(), b"onetwo");
+    assert_eq!(stdout.contents(), &b"onetwo"[..]);
     let (list, len) = guest.buffers(&[b"four", b"five", b"six"]);
     let end = guest.bytes.len() as u32;
     for bad in 0..3 {
@@ -79,13 +79,13 @@ fn both_buffers_are_written_and_nothing_with_a_bad_one() {
             assert_eq!(errno(result), Errno::Fault, "buffer {bad}: {size} bytes at {at:#x}");
         }
     }
-    assert_eq!(stdout.contents(), b"onetwo");
+    assert_eq!(stdout.contents(), &b"onetwo"[..]);
     // At the end of the memory only an empty buffer fits.
     guest.buffers(&[b"four", b"five", b"six"]);
     guest.put(list + 8, &end.to_le_bytes());
     guest.put(list + 12, &0_u32.to_le_bytes());
     guest.call(|ctx, memory| p1::fd_write(ctx, memory, 1, list, len, 0)).unwrap();
-    assert_eq!(stdout.contents(), b"onetwofoursix");
+    assert_eq!(stdout.contents(), &b"onetwofoursix"[..]);
 }
 
 #[test]
@@ -185,7 +185,7 @@ fn a_blocked_thread_blocks_no_other() {
     let mut guest = Guest::new(ctx);
     guest.write(1, &[b"still here"]).unwrap();
     guest.close(0).unwrap();
-    assert_eq!(stdout.contents(), b"still here");
+    assert_eq!(stdout.contents(), &b"still here"[..]);
     writer.write_all(b"data").unwrap();
     assert_eq!(thread.join().unwrap(), Ok(b"data".to_vec()));
 }

@@ -1,0 +1,3 @@
+//! Permissions of preopened directories, under Wasmtime's path.
+
+pub use crate::perms::FsPerms;
