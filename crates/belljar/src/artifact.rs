@@ -6,6 +6,9 @@
 //! **Invariant:** a file is used only as what it was sealed as ([`Identity`]): an entry of the cache under the key that
 //! it was found by; a module or a snapshot according to its contents.
 
+#[cfg(feature = "compiler")]
+mod again;
+#[cfg(feature = "compiler")]
 pub(crate) mod cache;
 pub(crate) mod deserialize;
 pub(crate) mod serialize;
@@ -15,7 +18,7 @@ use belljar_abi::{Image, ImageError, Part};
 use belljar_cache::{
     ArtifactKind, Identity, Key, SEAL_BYTES, SealError, SealedBlocks, SigningKey, TrustedBy,
 };
-use belljar_compile::Compiler;
+use belljar_compile::CodeSettings;
 use belljar_module::{Binary, Module};
 use belljar_vm::CodeImage;
 use std::fmt;
@@ -109,6 +112,11 @@ impl<'a> ArtifactOptions<'a> {
         self.signing_key = Some(key);
         self
     }
+
+    #[cfg(feature = "component-model")]
+    pub(crate) fn signing_key(self) -> Option<&'a SigningKey> {
+        self.signing_key
+    }
 }
 
 /// A module with its code in memory.
@@ -142,9 +150,13 @@ pub(crate) fn identity_of(image: Image<'_>) -> Identity {
     Identity { kind, key: Key(image.header().key) }
 }
 
-pub(crate) fn describe(compiler: &Compiler, image: &Arc<CodeImage>, binary: Binary) -> Result<Arc<Module>> {
+pub(crate) fn describe(
+    settings: &CodeSettings,
+    image: &Arc<CodeImage>,
+    binary: Binary,
+) -> Result<Arc<Module>> {
     let view = Image::new(image.bytes())?;
     let part = |part| image.share(view.range(part));
     let (metadata, memory) = (part(Part::Metadata), part(Part::Memory));
-    Ok(Arc::new(Module::from_metadata(binary, compiler.features, metadata, memory)?))
+    Ok(Arc::new(Module::from_metadata(binary, settings.features, metadata, memory)?))
 }

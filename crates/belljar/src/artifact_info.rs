@@ -3,7 +3,7 @@
 use crate::artifact::deserialize::LONGEST_UNTRUSTED;
 use crate::artifact::{ArtifactError, identity_of};
 use crate::{Engine, Result};
-use belljar_abi::{Image, ImageError, Part};
+use belljar_abi::{IMAGE_HEADER_START, IMAGE_MAGIC, Image, ImageError, Part};
 use belljar_cache::{Identity, SealInfo, TrustedBy, seal_of};
 use belljar_module::Binary;
 use belljar_vm::PrivateCopy;
@@ -32,6 +32,26 @@ pub enum HeldWasm {
 const ELF_MAGIC: [u8; 4] = *b"\x7fELF";
 
 impl ArtifactInfo {
+    /// Returns whether bytes begin as the artifacts of all releases of this format do.
+    pub(crate) fn begins(bytes: &[u8]) -> bool {
+        bytes.starts_with(&ELF_MAGIC)
+            && bytes.get(IMAGE_HEADER_START..).is_some_and(|header| header.starts_with(&IMAGE_MAGIC))
+    }
+
+    /// Reads as much from a file as [`ArtifactInfo::begins`] needs; less if the file is shorter, or cannot be read at a
+    /// position.
+    pub(crate) fn read_start(file: &File) -> std::io::Result<Vec<u8>> {
+        let mut start = vec![0; IMAGE_HEADER_START + IMAGE_MAGIC.len()];
+        if !file.metadata()?.is_file() {
+            return Ok(Vec::new());
+        }
+        match file.read_exact_at(&mut start, 0) {
+            Ok(()) => Ok(start),
+            Err(error) if error.kind() == std::io::ErrorKind::UnexpectedEof => Ok(Vec::new()),
+            Err(error) => Err(error),
+        }
+    }
+
     /// Returns whether a file begins as artifacts do. The file's position does not change. For pipes, which cannot be
     /// read at a position, the result is `false`.
     ///
@@ -133,6 +153,6 @@ impl ArtifactInfo {
     ///
     /// Returns an error that tells why the engine cannot use it.
     pub fn trusted_by(&self, engine: &Engine) -> Result<TrustedBy, ArtifactError> {
-        crate::artifact::deserialize::accept(engine, engine.compiler(), &self.copy)
+        crate::artifact::deserialize::accept(engine, engine.settings(), &self.copy)
     }
 }

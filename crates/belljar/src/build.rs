@@ -8,10 +8,10 @@ use crate::artifact::{LoadedArtifact, Origin};
 use crate::load::load_code;
 use crate::progress::Reporter;
 use crate::{Engine, Result, refusal};
-use anyhow::Context;
 use belljar_compile::{
     Budget, BuildError, BuildObserver, CompileCancel, CompileError, CompileLimit, CompileLimits, Compiler,
 };
+use belljar_core::Context;
 use belljar_vm::PrivateCopy;
 use bytes::Bytes;
 use std::sync::Arc;
@@ -85,14 +85,21 @@ pub(crate) fn build(
 fn build_here(engine: &Engine, compiler: &Compiler, wasm: Bytes, budget: &Budget) -> Result<LoadedArtifact> {
     let reporter = engine.config().compile_progress.as_ref().map(Reporter::new);
     let observer = reporter.as_ref().map_or(&() as &dyn BuildObserver, |reporter| reporter);
-    let (module, image) = compiler.build(wasm.clone(), observer, budget).map_err(|error| match error {
-        BuildError::Module(error) => refusal::explain(error, &wasm, compiler.features, budget),
+    belljar_core::ensure!(
+        engine.config().compiler.enabled,
+        "the engine has no compiler, because Config::enable_compiler turned it off: load compiled modules instead, or turn it on"
+    );
+    let check = |module: &belljar_module::Module| engine.config().check_module(module);
+    let built = compiler.build(wasm.clone(), &check, observer, budget);
+    let (module, image) = built.map_err(|error| match error {
+        BuildError::Module(error) => refusal::explain(error, &wasm, compiler.settings().features, budget),
         BuildError::Compile(error) => unboxed(error),
+        BuildError::Refused(error) => error,
     })?;
     let copy = PrivateCopy::of(&image).context("not enough memory for the module's code")?;
     Ok(LoadedArtifact {
         module: Arc::new(module),
-        image: load_code(engine, compiler, copy)?,
+        image: load_code(engine, compiler.settings(), copy)?,
         origin: Origin::Compiled,
     })
 }

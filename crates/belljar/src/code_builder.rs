@@ -1,12 +1,12 @@
 //! Compiling a module with its own options.
 
 use crate::build::BuildOptions;
-use crate::text::to_binary;
+use crate::text::{locate_in_text, to_binary};
 use crate::{CompileCancel, CompileLimits, Engine, Module, OutsideText, Result};
-use anyhow::{Context, bail};
+use belljar_core::{Context, bail};
 use std::borrow::Cow;
 use std::fs::File;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// Compiles a module with its own limits, and so that another thread can cancel the compilation. [`Module::new`] and
 /// similar functions use the limits of the engine, [`Config::compile_limits`](crate::Config::compile_limits).
@@ -39,12 +39,14 @@ pub struct CodeBuilder<'a> {
     engine: &'a Engine,
     options: BuildOptions,
     wasm: Option<Cow<'a, [u8]>>,
+    /// What the binary was made from, and the file that errors name.
+    text: Option<(Cow<'a, [u8]>, Option<PathBuf>)>,
 }
 
 impl<'a> CodeBuilder<'a> {
     /// Creates a builder with the limits of the engine.
     pub fn new(engine: &'a Engine) -> Self {
-        Self { engine, options: BuildOptions::of(engine), wasm: None }
+        Self { engine, options: BuildOptions::of(engine), wasm: None, text: None }
     }
 
     /// Sets the binary to compile. `path` is used in messages.
@@ -67,8 +69,7 @@ impl<'a> CodeBuilder<'a> {
     ///
     /// Returns an error as [`CodeBuilder::wasm_binary`] does, or if the text has a syntax error.
     pub fn wasm_binary_or_text(&mut self, wasm: &'a [u8], path: Option<&Path>) -> Result<&mut Self> {
-        let binary = to_binary(wasm, path, false)?;
-        self.wasm_binary(binary, path)
+        self.binary_or_text(wasm.into(), path)
     }
 
     /// Reads the binary to compile from a file.
@@ -86,8 +87,18 @@ impl<'a> CodeBuilder<'a> {
     ///
     /// Returns an error as [`CodeBuilder::wasm_binary_or_text`] does, or if the file cannot be read.
     pub fn wasm_binary_or_text_file(&mut self, path: &Path) -> Result<&mut Self> {
-        let binary = to_binary(&read(path)?, Some(path), false)?.into_owned();
-        self.wasm_binary(binary, Some(path))
+        self.binary_or_text(read(path)?.into(), Some(path))
+    }
+
+    fn binary_or_text(&mut self, wasm: Cow<'a, [u8]>, path: Option<&Path>) -> Result<&mut Self> {
+        match to_binary(&wasm, path)? {
+            Cow::Borrowed(_) => self.wasm_binary(wasm, path),
+            Cow::Owned(binary) => {
+                self.wasm_binary(binary, path)?;
+                self.text = Some((wasm, path.map(Path::to_path_buf)));
+                Ok(self)
+            }
+        }
     }
 
     /// Sets the limits of the compilation, instead of the engine's.
@@ -112,9 +123,38 @@ impl<'a> CodeBuilder<'a> {
     pub fn compile_module(&self) -> Result<Module> {
         let wasm =
             self.wasm.as_deref().context("there is no module to compile: set one with `wasm_binary`")?;
-        Module::of_binary(self.engine, bytes::Bytes::copy_from_slice(wasm), &self.options)
+        let compiled = Module::of_binary(self.engine, bytes::Bytes::copy_from_slice(wasm), &self.options);
+        compiled.map_err(|error| match &self.text {
+            Some((text, path)) => locate_in_text(error, text, path.as_deref()),
+            None => error,
+        })
+    }
+
+    /// Compiles the module to an artifact for [`Module::deserialize`].
+    ///
+    /// # Errors
+    ///
+    /// Returns an error as [`CodeBuilder::compile_module`] and [`Module::serialize`] do.
+    pub fn compile_module_serialized(&self) -> Result<Vec<u8>> {
+        self.compile_module()?.serialize()
+    }
+
+    /// Returns what there is to compile; `None` if nothing was set, or if it does not begin like a module.
+    pub fn hint(&self) -> Option<CodeHint> {
+        self.wasm.as_ref()?.starts_with(MODULE_START).then_some(CodeHint::Module)
     }
 }
+
+/// What a [`CodeBuilder`] has to compile.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[non_exhaustive]
+pub enum CodeHint {
+    /// A module in binary format.
+    Module,
+}
+
+/// The first bytes of a module in binary format: the magic number and version 1.
+const MODULE_START: &[u8] = b"\0asm\x01\0\0\0";
 
 fn read(path: &Path) -> Result<Vec<u8>> {
     let cannot_read = || format!("could not read {}", OutsideText::new(path));

@@ -1,13 +1,29 @@
 //! Contexts, which are borrowed stores, and the [`Caller`] of a host function.
 
-use crate::{KillHandle, Result};
-use belljar_core::InstanceId;
+use crate::engine::engine_of;
+use crate::{Engine, GcHeapOutOfMemory, KillHandle, Result};
+use belljar_core::{InstanceId, article, ensure};
 use belljar_vm::{StoreCore, StoreId, StoreInner};
+use std::fmt;
 use std::marker::PhantomData;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 
 /// A borrowed store.
 pub struct StoreContext<'a, T: 'static>(pub(crate) &'a StoreInner<T>);
+
+impl<T: 'static> Clone for StoreContext<'_, T> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+
+impl<T: 'static> Copy for StoreContext<'_, T> {}
+
+impl<T: 'static> fmt::Debug for StoreContext<'_, T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("StoreContext").finish_non_exhaustive()
+    }
+}
 
 /// A mutably borrowed store.
 ///
@@ -18,10 +34,30 @@ pub struct StoreContextMut<'a, T: 'static>(pub(crate) &'a mut StoreInner<T>, OfT
 /// Makes a type not [`Send`].
 type OfThisThread = PhantomData<*const ()>;
 
+impl<T: 'static> fmt::Debug for StoreContextMut<'_, T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("StoreContextMut").finish_non_exhaustive()
+    }
+}
+
 impl<T: 'static> StoreContext<'_, T> {
     /// Returns the embedder's data.
     pub fn data(&self) -> &T {
         self.0.data()
+    }
+
+    /// Returns the store's engine.
+    pub fn engine(&self) -> &Engine {
+        engine_of(self.0.core())
+    }
+
+    /// Returns the remaining fuel: see [`Store::get_fuel`](crate::Store::get_fuel).
+    ///
+    /// # Errors
+    ///
+    /// Returns an error if the engine does not count fuel.
+    pub fn get_fuel(&self) -> Result<u64> {
+        get_fuel(self.0.core())
     }
 }
 
@@ -40,15 +76,86 @@ impl<'a, T: 'static> StoreContextMut<'a, T> {
         self.0.data_mut()
     }
 
-    /// Returns the remaining fuel, or 0 if the engine does not count fuel.
-    pub fn fuel(&self) -> u64 {
-        self.0.core().fuel()
+    /// Returns the store's engine.
+    pub fn engine(&self) -> &Engine {
+        engine_of(self.0.core())
     }
 
-    /// Sets the remaining fuel.
-    pub fn set_fuel(&mut self, fuel: u64) {
-        self.0.core_mut().set_fuel(fuel);
+    /// Returns the remaining fuel: see [`Store::get_fuel`](crate::Store::get_fuel).
+    ///
+    /// # Errors
+    ///
+    /// Returns an error if the engine does not count fuel.
+    pub fn get_fuel(&self) -> Result<u64> {
+        get_fuel(self.0.core())
     }
+
+    /// Sets the remaining fuel: see [`Store::set_fuel`](crate::Store::set_fuel).
+    ///
+    /// # Errors
+    ///
+    /// Returns an error if the engine does not count fuel.
+    pub fn set_fuel(&mut self, fuel: u64) -> Result<()> {
+        set_fuel(self.0.core_mut(), fuel)
+    }
+
+    /// Sets the epoch deadline: see [`Store::set_epoch_deadline`](crate::Store::set_epoch_deadline).
+    pub fn set_epoch_deadline(&mut self, ticks_beyond_current: u64) {
+        self.0.core_mut().set_epoch_deadline(ticks_beyond_current);
+    }
+
+    /// Makes the guest trap at the epoch deadline: see [`Store::epoch_deadline_trap`](crate::Store::epoch_deadline_trap).
+    pub fn epoch_deadline_trap(&mut self) {
+        self.0.set_epoch_callback(None);
+    }
+
+    /// Collects garbage now: see [`Store::gc`](crate::Store::gc).
+    ///
+    /// # Errors
+    ///
+    /// Returns an error if the heap still exceeds its limit afterwards.
+    pub fn gc(&mut self, why: Option<&GcHeapOutOfMemory<()>>) -> Result<()> {
+        // Nothing is known about an allocation that a full collection does not do.
+        let _ = why;
+        self.0.erased().collect_garbage()
+    }
+
+    /// Returns a kill handle of the store's guest. Host functions that wait for a long time poll it to learn whether to stop.
+    pub fn kill_handle(&self) -> KillHandle {
+        KillHandle::of(self.0.core().monitor().clone())
+    }
+
+    /// Returns the store's number: see [`Inspector::store_id`](crate::Inspector::store_id).
+    pub fn store_id(&self) -> u64 {
+        self.0.core().monitor().id()
+    }
+
+    /// Returns the bytes that the heap of objects takes.
+    pub fn gc_heap_capacity(&self) -> usize {
+        self.0.core().usage().gc_heap as usize
+    }
+}
+
+/// Returns the remaining fuel of a store.
+pub(crate) fn get_fuel(store: &StoreCore) -> Result<u64> {
+    fuel_is_counted(store)?;
+    Ok(store.fuel())
+}
+
+/// Sets the remaining fuel of a store.
+pub(crate) fn set_fuel(store: &mut StoreCore, fuel: u64) -> Result<()> {
+    fuel_is_counted(store)?;
+    store.set_fuel(fuel);
+    Ok(())
+}
+
+/// Returns an error if the store's engine does not count fuel.
+pub(crate) fn fuel_is_counted(store: &StoreCore) -> Result<()> {
+    ensure!(
+        engine_of(store).settings().tunables.consume_fuel,
+        "the engine does not count fuel: create it with Config::consume_fuel(true)"
+    );
+    Ok(())
 }
 
 /// A host function's view of its caller: the store, and the instance that imported the function.
@@ -73,12 +180,12 @@ impl<T: 'static> Caller<'_, T> {
     /// Returns a kill handle of the calling guest. Host functions that wait for a long time poll it to learn whether to
     /// stop.
     pub fn kill_handle(&self) -> KillHandle {
-        KillHandle::of(self.store.0.core().monitor().clone())
+        self.store.kill_handle()
     }
 
     /// Returns the store's number: see [`Inspector::store_id`](crate::Inspector::store_id).
     pub fn store_id(&self) -> u64 {
-        self.store.0.core().monitor().id()
+        self.store.store_id()
     }
 
     /// Lends `length` bytes of zeroed memory to a closure, and wipes them afterwards. Use it for buffers whose length
@@ -123,23 +230,41 @@ impl<T: 'static> Caller<'_, T> {
         done.unwrap_or_else(|panic| resume_unwind(panic))
     }
 
-    /// Returns the remaining fuel.
-    ///
-    /// # Errors
-    ///
-    /// Never fails at present; the signature is that of [`Store::get_fuel`](crate::Store::get_fuel).
-    pub fn get_fuel(&self) -> Result<u64> {
-        Ok(self.store.fuel())
+    /// Returns the store's engine.
+    pub fn engine(&self) -> &Engine {
+        self.store.engine()
     }
 
-    /// Sets the remaining fuel.
+    /// Returns the remaining fuel: see [`Store::get_fuel`](crate::Store::get_fuel).
     ///
     /// # Errors
     ///
-    /// Never fails at present; the signature is that of [`Store::set_fuel`](crate::Store::set_fuel).
+    /// Returns an error if the engine does not count fuel.
+    pub fn get_fuel(&self) -> Result<u64> {
+        self.store.get_fuel()
+    }
+
+    /// Sets the remaining fuel: see [`Store::set_fuel`](crate::Store::set_fuel).
+    ///
+    /// # Errors
+    ///
+    /// Returns an error if the engine does not count fuel.
     pub fn set_fuel(&mut self, fuel: u64) -> Result<()> {
-        self.store.set_fuel(fuel);
-        Ok(())
+        self.store.set_fuel(fuel)
+    }
+
+    /// Collects garbage now: see [`Store::gc`](crate::Store::gc).
+    ///
+    /// # Errors
+    ///
+    /// Returns an error if the heap still exceeds its limit afterwards.
+    pub fn gc(&mut self, why: Option<&GcHeapOutOfMemory<()>>) -> Result<()> {
+        self.store.gc(why)
+    }
+
+    /// Returns the bytes that the heap of objects takes.
+    pub fn gc_heap_capacity(&self) -> usize {
+        self.store.gc_heap_capacity()
     }
 }
 
@@ -223,6 +348,18 @@ impl<'a, C: AsContext> From<&'a mut C> for StoreContext<'a, C::Data> {
     }
 }
 
+impl<'a, T: 'static> From<StoreContextMut<'a, T>> for StoreContext<'a, T> {
+    fn from(context: StoreContextMut<'a, T>) -> Self {
+        StoreContext(context.0)
+    }
+}
+
+impl<'a, T: 'static> From<Caller<'a, T>> for StoreContextMut<'a, T> {
+    fn from(caller: Caller<'a, T>) -> Self {
+        caller.store
+    }
+}
+
 impl<'a, C: AsContextMut> From<&'a mut C> for StoreContextMut<'a, C::Data> {
     fn from(context: &'a mut C) -> Self {
         C::as_context_mut(context)
@@ -241,5 +378,5 @@ pub(crate) fn check_store(handle: StoreId, store: &StoreCore, what: &str) {
 #[cold]
 #[track_caller]
 fn wrong_store(what: &str) -> ! {
-    panic!("a {what} was used with a store that it does not belong to")
+    panic!("{} {what} was used with a store that it does not belong to", article(what))
 }

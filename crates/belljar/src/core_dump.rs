@@ -18,7 +18,7 @@ mod contents;
 
 use crate::context::check_store;
 use crate::{AsContext, FrameInfo, Global, Instance, Memory, SharedMemory};
-use belljar_core::{InstanceId, Mutability};
+use belljar_core::{Counted, InstanceId, Mutability};
 use belljar_module::Module;
 use belljar_vm::{RawFrame, RawStack, StoreCore, StoreId, Value};
 use contents::Contents;
@@ -344,11 +344,7 @@ impl fmt::Display for WasmCoreDump {
         f.write_str("wasm core dump: ")?;
         for (i, (count, what)) in counts.into_iter().enumerate() {
             let comma = if i == 0 { "" } else { ", " };
-            match (count, what) {
-                (1, what) => write!(f, "{comma}1 {what}")?,
-                (count, "memory") => write!(f, "{comma}{count} memories")?,
-                (count, what) => write!(f, "{comma}{count} {what}s")?,
-            }
+            write!(f, "{comma}{}", Counted::of(count, what))?;
         }
         Ok(())
     }

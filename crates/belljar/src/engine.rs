@@ -1,14 +1,19 @@
 //! The engine, which all stores and modules of a program share.
 
+mod precompiled;
+mod settings;
+
+pub use precompiled::Precompiled;
+
+use crate::code_source::CodeSource;
+use crate::config::check_supported;
 use crate::problems::Problems;
 use crate::profiling::ProfilerFeed;
 use crate::{Config, Error, KillReason, Result};
-use belljar_abi::CompiledFunction;
-use belljar_cache::{Cache, Trust, TrustedKeys, UserKey, config_directory, state_directory};
-use belljar_compile::{Compiler, MemoryAccess, Tier, TrampolineKind, Tunables};
-use belljar_core::FuncType;
-use belljar_optimize::Optimizer;
-use belljar_vm::{Runtime, RuntimeSettings, TrampolineSource};
+use belljar_cache::{Trust, TrustedKeys, UserKey, config_directory, state_directory};
+use belljar_compile::{CodeSettings, MemoryAccess, Tunables};
+use belljar_core::ensure;
+use belljar_vm::{Runtime, RuntimeSettings, StoreCore};
 use std::sync::{Arc, OnceLock, Weak};
 
 /// A compiler with its settings, and the state that the stores of its code share. It is cheap to clone.
@@ -19,33 +24,31 @@ pub struct Engine {
     inner: Arc<Inner>,
 }
 
-pub(crate) struct Inner {
+struct Inner {
     config: Config,
-    compiler: Compiler,
+    code: CodeSource,
     runtime: Arc<Runtime>,
     trust: OnceLock<Trust>,
     profiler: ProfilerFeed,
     problems: Arc<Problems>,
 }
 
-/// The engine's compiler, as the runtime's source of trampolines.
-struct Trampolines {
-    tier: Arc<dyn Tier>,
-    /// Why this processor cannot execute the engine's code, if it cannot.
-    foreign: Option<String>,
-    profiler: ProfilerFeed,
+/// A weak reference to an [`Engine`]: see [`Engine::weak`]. The default value refers to none.
+#[derive(Clone, Default)]
+pub struct EngineWeak {
+    inner: Weak<Inner>,
 }
 
-impl TrampolineSource for Trampolines {
-    fn trampoline(&self, kind: TrampolineKind, ty: &FuncType) -> Result<CompiledFunction> {
-        if let Some(why) = &self.foreign {
-            anyhow::bail!("this processor cannot run the engine's code: {why}");
-        }
-        Ok(self.tier.trampoline(kind, ty)?)
+impl EngineWeak {
+    /// Returns the engine, if anything keeps it alive.
+    pub fn upgrade(&self) -> Option<Engine> {
+        Some(Engine { inner: self.inner.upgrade()? })
     }
+}
 
-    fn loaded(&self, kind: TrampolineKind, ty: &FuncType, address: usize, code: &[u8]) {
-        self.profiler.tell_trampoline(kind, ty, address, code);
+impl std::fmt::Debug for EngineWeak {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("EngineWeak").finish_non_exhaustive()
     }
 }
 
@@ -69,35 +72,35 @@ impl Engine {
     ///
     /// # Errors
     ///
-    /// Returns an error if the processor lacks features that the compiler needs, or if signal handlers cannot be
-    /// installed.
+    /// Returns an error if the processor lacks features that the compiler needs, if the configuration enables what belljar
+    /// does not have, or if signal handlers cannot be installed.
     pub fn new(config: &Config) -> Result<Self> {
-        let reserve = config.reserve_memory && Runtime::can_reserve();
+        check_supported(config.features)?;
+        ensure!(
+            config.memory.signals,
+            "belljar relies on signals to stop and to inspect guests: leave Config::signals_based_traps turned on"
+        );
+        let reserve = config.reserves_memory() && Runtime::can_reserve();
         let memory_access = if reserve { MemoryAccess::Reserved } else { MemoryAccess::Checked };
         let tunables = Tunables { memory_access, ..config.tunables };
-        let tier: Arc<dyn Tier> = Arc::new(match &config.processor {
-            None => Optimizer::new()?,
-            Some(name) => {
-                let tier = Optimizer::for_processor(name)?;
-                config.host_processor.iter().fold(tier, |tier, host| tier.on_host(host))
-            }
-        });
         let problems = Arc::<Problems>::default();
         let profiler = ProfilerFeed::new(config.profiler, problems.clone());
-        let compiler = Compiler { features: config.features, tunables, tier: tier.clone() };
-        let foreign = config.processor.as_ref().and_then(|_| compiler.lacking(&compiler.settings()));
-        let trampolines = Box::new(Trampolines { tier, foreign, profiler: profiler.clone() });
+        let code = CodeSource::new(config, tunables, &problems)?;
+        let trampolines = code.trampolines(profiler.clone());
         let counts_epochs = tunables.epoch_interruption;
         let settings = RuntimeSettings {
             stack_size: config.max_wasm_stack,
-            gc_stress: config.gc_stress,
+            gc_stress: config.gc.stress,
             counts_epochs,
-            dumps_cores: config.coredump_on_trap,
+            dumps_cores: config.errors.core_dump,
             quota: config.quota,
+            memory: config.memory_settings(),
+            shares_images: config.memory.copy_on_write,
+            shared_memory: config.memory.shared_memory,
         };
         let runtime = Runtime::new(settings, trampolines)?;
         let inner =
-            Inner { config: config.clone(), compiler, runtime, trust: OnceLock::new(), profiler, problems };
+            Inner { config: config.clone(), code, runtime, trust: OnceLock::new(), profiler, problems };
         Ok(Self { inner: Arc::new(inner) })
     }
 
@@ -134,24 +137,37 @@ impl Engine {
         Arc::ptr_eq(&a.inner, &b.inner)
     }
 
-    /// Returns a weak reference to the engine.
-    pub(crate) fn downgrade(&self) -> Weak<Inner> {
-        Arc::downgrade(&self.inner)
+    /// Returns a weak reference to the engine, which does not keep it alive.
+    ///
+    /// ```
+    /// use belljar::Engine;
+    /// let engine = Engine::default();
+    /// let weak = engine.weak();
+    /// assert!(Engine::same(&engine, &weak.upgrade().unwrap()));
+    /// drop(engine);
+    /// assert!(weak.upgrade().is_none());
+    /// ```
+    pub fn weak(&self) -> EngineWeak {
+        EngineWeak { inner: Arc::downgrade(&self.inner) }
     }
 
-    /// Returns the engine of a weak reference, if it still exists.
-    pub(crate) fn upgrade(weak: &Weak<Inner>) -> Option<Self> {
-        Some(Self { inner: weak.upgrade()? })
+    /// Prepares this thread for calls of guests. It has no effect: the first call of a thread prepares it, which takes
+    /// microseconds.
+    pub fn tls_eager_initialize() {}
+
+    /// Returns whether the engine interprets guests. It does not.
+    pub fn is_pulley(&self) -> bool {
+        false
     }
 
-    /// Returns the compiler of the engine's modules.
-    pub(crate) fn compiler(&self) -> &Compiler {
-        &self.inner.compiler
+    /// Returns where the engine's code comes from.
+    pub(crate) fn code(&self) -> &CodeSource {
+        &self.inner.code
     }
 
-    /// Returns the cache of compiled modules.
-    pub(crate) fn cache(&self) -> Option<&Cache> {
-        self.inner.config.cache.as_ref()
+    /// Returns the settings of the engine's code.
+    pub(crate) fn settings(&self) -> &CodeSettings {
+        self.inner.code.settings()
     }
 
     /// Returns the keys that are trusted to seal compiled code.
@@ -190,10 +206,15 @@ impl Engine {
 
     /// Returns whether memories reserve all the address space that they may need.
     pub(crate) fn reserves_memory(&self) -> bool {
-        self.inner.compiler.tunables.memory_access == MemoryAccess::Reserved
+        self.settings().tunables.memory_access == MemoryAccess::Reserved
     }
 
     pub(crate) fn runtime(&self) -> &Arc<Runtime> {
         &self.inner.runtime
     }
+}
+
+/// Returns the engine of a store.
+pub(crate) fn engine_of(store: &StoreCore) -> &Engine {
+    store.embedder().and_then(|engine| engine.downcast_ref()).expect("a store is created with its engine")
 }

@@ -1,7 +1,7 @@
 //! Exceptions as errors: catching guests' exceptions in the host, and throwing exceptions from the host.
 
-use crate::{AsContextMut, Caller, Error, ExnRef, Result, Rooted, Store, StoreContextMut, Tag, Val};
-use anyhow::Context;
+use crate::{AsContextMut, Caller, Error, ExnRef, GcRef, Result, Rooted, Store, StoreContextMut, Tag, Val};
+use belljar_core::Context;
 use belljar_vm::{StoreCore, Thrown};
 use std::fmt;
 
@@ -67,7 +67,7 @@ impl ThrownException {
     /// Returns an error as [`ThrownException::exception`] does.
     pub fn fields(&self, mut store: impl AsContextMut) -> Result<Vec<Val>> {
         let mut store = store.as_context_mut();
-        self.exception(&mut store)?.fields(&mut store)
+        Ok(self.exception(&mut store)?.fields(&mut store)?.collect())
     }
 }
 
@@ -91,7 +91,16 @@ pub(crate) fn to_runtime(error: Error, store: &StoreCore) -> Error {
 fn throw<R>(mut store: impl AsContextMut, exception: Rooted<ExnRef>) -> Result<R> {
     let core = store.as_context_mut().0.core_mut();
     let raw = exception.raw(core)?;
-    Err(ThrownException(core.keep_exception(raw)).into())
+    let thrown = core.keep_exception(raw);
+    core.set_uncaught(thrown.clone());
+    Err(ThrownException(thrown).into())
+}
+
+/// Returns and forgets the last exception that left a run.
+fn take_pending(store: &mut StoreCore) -> Option<Rooted<ExnRef>> {
+    let thrown = store.take_uncaught()?;
+    let raw = store.kept_exception(&thrown)?;
+    Some(Rooted::new(store, raw))
 }
 
 impl<T: 'static> Store<T> {
@@ -104,6 +113,17 @@ impl<T: 'static> Store<T> {
     pub fn throw<R>(&mut self, exception: Rooted<ExnRef>) -> Result<R> {
         throw(self, exception)
     }
+
+    /// Returns and forgets the last exception that left a run uncaught, or that [`Store::throw`] was called with. It is the
+    /// one that the error's [`ThrownException`] has, too.
+    pub fn take_pending_exception(&mut self) -> Option<Rooted<ExnRef>> {
+        take_pending(self.inner.core_mut())
+    }
+
+    /// Returns whether [`Store::take_pending_exception`] returns an exception.
+    pub fn has_pending_exception(&self) -> bool {
+        self.core().has_uncaught()
+    }
 }
 
 impl<T: 'static> StoreContextMut<'_, T> {
@@ -114,6 +134,17 @@ impl<T: 'static> StoreContextMut<'_, T> {
     /// Always returns an error, as [`Store::throw`] does.
     pub fn throw<R>(&mut self, exception: Rooted<ExnRef>) -> Result<R> {
         throw(self, exception)
+    }
+
+    /// Returns and forgets the last exception that left a run uncaught, or that [`StoreContextMut::throw`] was called with. It is the
+    /// one that the error's [`ThrownException`] has, too.
+    pub fn take_pending_exception(&mut self) -> Option<Rooted<ExnRef>> {
+        take_pending(self.0.core_mut())
+    }
+
+    /// Returns whether [`StoreContextMut::take_pending_exception`] returns an exception.
+    pub fn has_pending_exception(&self) -> bool {
+        self.0.core().has_uncaught()
     }
 }
 

@@ -1,7 +1,8 @@
 //! Imported and exported items.
 
 use crate::context::Caller;
-use crate::{AsContext, ExternType, Func, Global, Memory, SharedMemory, Table, Tag};
+use crate::engine::engine_of;
+use crate::{AsContext, ExternType, Func, FuncType, Global, Memory, SharedMemory, Table, Tag};
 use belljar_vm::{Entity, ImportValue, StoreCore, StoreId};
 
 /// An item that an instance exports or imports.
@@ -62,9 +63,21 @@ impl Extern {
         let core = store.as_context().0.core();
         self.check_store(core, "Extern");
         match self.as_import() {
-            ImportValue::Entity(entity) => crate::types::shown(core.entity_type(entity), core.runtime()),
+            ImportValue::Entity(entity) => ExternType::from_core(core.entity_type(entity), engine_of(core)),
             ImportValue::Shared(memory) => ExternType::Memory(memory.ty()),
-            ImportValue::Host(host) => ExternType::Func(crate::types::shown_func(host.ty(), core.runtime())),
+            ImportValue::Host(host) => ExternType::Func(FuncType::from_core(host.ty(), engine_of(core))),
+        }
+    }
+
+    /// Returns what it is, as a noun.
+    pub(crate) fn kind(&self) -> &'static str {
+        match self {
+            Self::Func(_) => "function",
+            Self::Global(_) => "global",
+            Self::Table(_) => "table",
+            Self::Memory(_) => "memory",
+            Self::SharedMemory(_) => "shared memory",
+            Self::Tag(_) => "tag",
         }
     }
 
@@ -128,6 +141,15 @@ impl<'instance> Export<'instance> {
         self.name
     }
 
+    /// Returns the type of the exported item.
+    ///
+    /// # Panics
+    ///
+    /// Panics if it belongs to another store.
+    pub fn ty(&self, store: impl AsContext) -> ExternType {
+        self.item.ty(store)
+    }
+
     /// Returns the exported item.
     pub fn into_extern(self) -> Extern {
         self.item
@@ -166,7 +188,7 @@ impl<'instance> Export<'instance> {
 
 impl<T: 'static> Caller<'_, T> {
     /// Returns an export of the instance that imported the host function. Returns `None` if there is no such export, or
-    /// if the guest did not import the function but got it as a reference from the host.
+    /// if no instance imported the function: the host called it, or gave it to the guest as a reference.
     pub fn get_export(&mut self, name: &str) -> Option<Extern> {
         let core = self.store.0.core();
         let entity = core.instance_export(self.instance?, name)?;

@@ -1,16 +1,19 @@
 //! Creating host functions, and calling functions.
 
 use crate::context::check_store;
+use crate::engine::engine_of;
 use crate::exception::to_runtime;
 use crate::func::Func;
+use crate::resumable::Ended;
 use crate::run_error::from_exit;
 use crate::wasm_ty::for_each_arity;
 use crate::{
-    AsContext, AsContextMut, Caller, FuncType, Result, StoreContextMut, Val, WasmParams, WasmResults,
-    WasmRet, WasmTy,
+    AsContext, AsContextMut, Caller, Engine, FuncType, Result, ResumableCall, StoreContextMut,
+    TypedResumableCall, Val, WasmParams, WasmResults, WasmRet, WasmTy,
 };
-use belljar_core::InstanceId;
+use belljar_core::{Counted, FuncRefId, InstanceId};
 use belljar_vm::{Checkpoint, DirectCall, HostFunc, StoreCore, StoreInner, Value};
+use std::fmt;
 use std::sync::Arc;
 
 /// The message of the panic of [`Func::wrap`] if the store is full.
@@ -82,6 +85,22 @@ impl<P: WasmParams, R: WasmResults> TypedFunc<P, R> {
         from_exit(exit, store.core())
     }
 
+    /// Calls the function as [`Func::call_resumable`] does.
+    ///
+    /// # Errors
+    ///
+    /// Returns an error as [`Func::call_resumable`] does.
+    ///
+    /// # Panics
+    ///
+    /// Panics as [`Func::call`] does.
+    pub fn call_resumable(&self, mut store: impl AsContextMut, params: P) -> Result<TypedResumableCall<R>> {
+        let store = store.as_context_mut().0;
+        let params = params.into_abi(store.core())?;
+        let ended = self.inner.call_resumable(store, params);
+        Ok(Ended::new(self.inner.func(), ended, store.core())?.typed(store.core_mut()))
+    }
+
     /// Returns the function without its Rust types.
     pub fn func(&self) -> Func {
         Func::from_id(self.inner.store(), self.inner.func())
@@ -134,7 +153,7 @@ for_each_arity!(into_func);
 
 /// Creates a host function whose type is known only at run time.
 pub(crate) fn dynamic<T: 'static>(
-    runtime: &Arc<belljar_vm::Runtime>,
+    engine: &Engine,
     ty: FuncType,
     func: impl Fn(Caller<'_, T>, &[Val], &mut [Val]) -> Result<()> + Send + Sync + 'static,
 ) -> Result<Arc<HostFunc>> {
@@ -153,8 +172,8 @@ pub(crate) fn dynamic<T: 'static>(
         }
         Ok(())
     };
-    let ty = runtime.own_types(|mut own| ty.0.map(&mut own))?;
-    HostFunc::dynamic::<T, _>(runtime, ty, run)
+    let ty = ty.to_core(engine)?;
+    HostFunc::dynamic::<T, _>(engine.runtime(), ty, run)
 }
 
 impl Func {
@@ -164,15 +183,28 @@ impl Func {
     /// # Panics
     ///
     /// Panics if the store is full, if the type refers to a type of another engine, or if the engine compiles for
-    /// another processor.
+    /// another processor. Without the feature `compiler`, also panics if no loaded module has a function type like this.
     pub fn new<T: 'static>(
         mut store: impl AsContextMut<Data = T>,
         ty: FuncType,
         func: impl Fn(Caller<'_, T>, &[Val], &mut [Val]) -> Result<()> + Send + Sync + 'static,
     ) -> Self {
+        let created = Self::try_new(store.as_context_mut(), ty, func);
+        created.unwrap_or_else(|error| panic!("cannot create a host function: {error:#}"))
+    }
+
+    /// Creates a host function as [`Func::new`] does.
+    ///
+    /// # Errors
+    ///
+    /// Returns an error if the type belongs to another engine, or if the store has no room for another function.
+    pub fn try_new<T: 'static>(
+        mut store: impl AsContextMut<Data = T>,
+        ty: FuncType,
+        func: impl Fn(Caller<'_, T>, &[Val], &mut [Val]) -> Result<()> + Send + Sync + 'static,
+    ) -> Result<Self> {
         let store = store.as_context_mut();
-        let host = dynamic(store.0.core().runtime(), ty, func);
-        let host = host.unwrap_or_else(|error| panic!("cannot create a host function: {error:#}"));
+        let host = dynamic(engine_of(store.0.core()), ty, func)?;
         Self::enter(store.0.core_mut(), &host)
     }
 
@@ -193,19 +225,52 @@ impl Func {
     ///
     /// # Panics
     ///
-    /// Panics if the store is full.
+    /// Panics if the store is full. Without the feature `compiler`, also panics if the parameters or results do not fit
+    /// into registers and no loaded module has a function type like this.
     pub fn wrap<T: 'static, Params, Results>(
         mut store: impl AsContextMut<Data = T>,
         func: impl IntoFunc<T, Params, Results>,
     ) -> Self {
+        Self::try_wrap(store.as_context_mut(), func).expect(ROOM)
+    }
+
+    /// Creates a host function as [`Func::wrap`] does.
+    ///
+    /// # Errors
+    ///
+    /// Returns an error if the store has no room for another function.
+    pub fn try_wrap<T: 'static, Params, Results>(
+        mut store: impl AsContextMut<Data = T>,
+        func: impl IntoFunc<T, Params, Results>,
+    ) -> Result<Self> {
         let store = store.as_context_mut();
-        let host = func.into_host_func(store.0.core().runtime()).expect(ROOM);
+        let host = func.into_host_func(store.0.core().runtime())?;
         Self::enter(store.0.core_mut(), &host)
     }
 
-    fn enter(store: &mut StoreCore, host: &Arc<HostFunc>) -> Self {
-        let id = store.new_host_func(host, None).expect(ROOM);
-        Self::from_id(store.id(), id)
+    /// Creates a host function that takes and returns numbers, at most one of them as its result. `func` gets their bits, those
+    /// of 32 bits in the lower half, and returns bits.
+    ///
+    /// # Errors
+    ///
+    /// Returns an error if the type has something else, or if the store has no room for another function.
+    #[cfg(feature = "component-model")]
+    pub(crate) fn numeric<T: 'static>(
+        store: &mut StoreContextMut<'_, T>,
+        ty: FuncType,
+        func: impl Fn(&mut StoreInner<T>, &[u64]) -> Result<u64> + Send + Sync + 'static,
+    ) -> Result<Self> {
+        let core = store.0.core();
+        let ty = ty.to_core(engine_of(core))?;
+        let host = HostFunc::numeric::<T, _>(core.runtime(), ty, move |store, bits| {
+            func(store, bits).map_err(|error| to_runtime(error, store.core()))
+        })?;
+        Self::enter(store.0.core_mut(), &host)
+    }
+
+    fn enter(store: &mut StoreCore, host: &Arc<HostFunc>) -> Result<Self> {
+        let id = store.new_host_func(host, None)?;
+        Ok(Self::from_id(store.id(), id))
     }
 
     /// Calls the function and writes its results to `results`.
@@ -223,12 +288,7 @@ impl Func {
         let store = store.as_context_mut();
         let core = store.0.core();
         check_store(self.store(), core, "Func");
-        let expected = core.func_type(self.id()).results().len();
-        anyhow::ensure!(
-            results.len() == expected,
-            "the function has {expected} results, but `results` has {} elements",
-            results.len()
-        );
+        Self::check_room(self.id(), core, results)?;
         let params = params.iter().map(|v| v.to_value(core)).collect::<Result<Vec<_>>>()?;
         let mut out = Vec::new();
         let called = belljar_vm::call_values(store.0, self.id(), &params, &mut out);
@@ -238,6 +298,75 @@ impl Func {
             *result = Val::from_value(value, core);
         }
         Ok(())
+    }
+
+    /// Checks that there is an element for each result of a function.
+    pub(crate) fn check_room(func: FuncRefId, core: &StoreCore, results: &[Val]) -> Result<()> {
+        let expected = core.func_type(func).results().len();
+        belljar_core::ensure!(
+            results.len() == expected,
+            "the function has {}, but `results` has {}",
+            Counted::of(expected, "result"),
+            Counted::of(results.len(), "element")
+        );
+        Ok(())
+    }
+
+    /// Calls the function. If a host function that it calls returns an error, or its fuel is used up, the call is
+    /// suspended, and can be resumed where it was.
+    ///
+    /// Only calls of the host by this call itself suspend it: if a host function calls a guest in turn, and that one
+    /// fails, the host function gets the error. If this function is itself the host's, its error is returned. The guest,
+    /// and the host functions that it calls, run on a stack of their own, of which host functions have at least 1.5 MiB.
+    /// Each part of the call counts as a run of its own, for [`Limits`](crate::Limits) per run and for call hooks.
+    ///
+    /// ```
+    /// use belljar::{Engine, Func, Instance, Module, ResumableCall, Result, Store, Val};
+    /// let engine = Engine::default();
+    /// let mut store = Store::new(&engine, ());
+    /// let module = Module::new(
+    ///     &engine,
+    ///     r#"(module
+    ///         (import "host" "ask" (func $ask (result i32)))
+    ///         (func (export "double") (result i32) (i32.mul (call $ask) (i32.const 2))))"#,
+    /// )?;
+    /// let ask = Func::wrap(&mut store, || -> Result<i32> { belljar::bail!("there is no answer yet") });
+    /// let instance = Instance::new(&mut store, &module, &[ask.into()])?;
+    /// let double = instance.get_func(&mut store, "double").unwrap();
+    ///
+    /// let mut results = [Val::I32(0)];
+    /// let ResumableCall::HostTrap(call) = double.call_resumable(&mut store, &[], &mut results)? else {
+    ///     unreachable!("the host function fails");
+    /// };
+    /// assert_eq!(call.host_error().root_cause().to_string(), "there is no answer yet");
+    /// // Later, with the answer:
+    /// let ended = call.resume(&mut store, &[Val::I32(21)], &mut results)?;
+    /// assert!(matches!(ended, ResumableCall::Finished));
+    /// assert_eq!(results[0].unwrap_i32(), 42);
+    /// # Ok::<(), belljar::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// Returns an error as [`Func::call`] does, except for errors of host functions and exhausted fuel. Also returns an
+    /// error if there is no address space for the stack.
+    ///
+    /// # Panics
+    ///
+    /// Panics as [`Func::call`] does.
+    pub fn call_resumable(
+        &self,
+        mut store: impl AsContextMut,
+        params: &[Val],
+        results: &mut [Val],
+    ) -> Result<ResumableCall> {
+        let store = store.as_context_mut();
+        let core = store.0.core();
+        check_store(self.store(), core, "Func");
+        Self::check_room(self.id(), core, results)?;
+        let params = params.iter().map(|v| v.to_value(core)).collect::<Result<Vec<_>>>()?;
+        let ended = belljar_vm::call_resumable(store.0, self.id(), &params);
+        Ok(Ended::new(self.id(), ended, store.0.core())?.write(store.0.core_mut(), results))
     }
 
     /// Returns the function with Rust types, for fast calls.
@@ -259,12 +388,21 @@ impl Func {
     ) -> Result<TypedFunc<Params, Results>> {
         let core = store.as_context().0.core();
         check_store(self.store(), core, "Func");
+        self.typed_as(core, format_args!("the function"))
+    }
+
+    /// Returns the function with Rust types. An error calls it `name`.
+    pub(crate) fn typed_as<Params: WasmParams, Results: WasmResults>(
+        &self,
+        core: &StoreCore,
+        name: fmt::Arguments<'_>,
+    ) -> Result<TypedFunc<Params, Results>> {
         belljar_vm::TypedFunc::new(core, self.id()).map(|inner| TypedFunc { inner }).map_err(|found| {
             let wanted = belljar_core::FuncType::new(
                 <Params::Abi as belljar_vm::AbiParams>::TYPES.iter().copied(),
                 <Results::ResultAbi as belljar_vm::AbiResult>::TYPES.iter().copied(),
             );
-            anyhow::anyhow!("type mismatch: the function has type {found}, but {wanted} was requested")
+            belljar_core::format_err!("type mismatch: {name} has type {found}, but {wanted} was requested")
         })
     }
 }

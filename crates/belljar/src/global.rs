@@ -1,6 +1,7 @@
 //! Globals: reading and writing them.
 
 use crate::context::check_store;
+use crate::engine::engine_of;
 use crate::{AsContext, AsContextMut, GlobalType, Result, Val};
 use belljar_vm::StoreId;
 
@@ -21,7 +22,7 @@ impl Global {
     pub fn new(mut store: impl AsContextMut, ty: GlobalType, value: Val) -> Result<Self> {
         let core = store.as_context_mut().0.core_mut();
         let value = value.to_value(core)?;
-        let ty = core.runtime().own_types(|mut own| ty.map(&mut own))?;
+        let ty = ty.to_core(engine_of(core))?;
         Ok(Self { store: core.id(), id: core.new_global(ty, value)? })
     }
 
@@ -33,7 +34,7 @@ impl Global {
     pub fn ty(&self, store: impl AsContext) -> GlobalType {
         let core = store.as_context().0.core();
         check_store(self.store, core, "Global");
-        core.global_type(self.id).map(&mut |r| core.runtime().show_type(r))
+        GlobalType::from_core(core.global_type(self.id), engine_of(core))
     }
 
     /// Returns the global's value.

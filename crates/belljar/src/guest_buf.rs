@@ -8,7 +8,7 @@ use crate::guest_alloc::Inner;
 use crate::{
     AsContext, AsContextMut, GuestAlloc, Memory, MemoryAccessError, Result, StoreContext, StoreContextMut,
 };
-use anyhow::{Context, ensure};
+use belljar_core::{Context, Counted, ensure};
 use belljar_vm::{StoreCore, prepare_for_kernel};
 use std::fmt;
 use std::ops::Range;
@@ -245,8 +245,8 @@ impl GuestBuf {
         let size = size_of::<V>();
         ensure!(
             size != 0 && self.len().is_multiple_of(size),
-            "a buffer of {} bytes cannot be divided into values of {size}",
-            self.len
+            "a buffer of {} cannot be divided into values of {size}",
+            Counted(self.len, "byte")
         );
         let values = self.bytes(&store)?.chunks_exact(size).map(V::read_from_bytes);
         values.map(|value| value.ok().context("belljar bug: a value of another size")).collect()

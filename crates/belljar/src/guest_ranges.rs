@@ -5,15 +5,16 @@
 
 use crate::free_queue::FreeQueue;
 use crate::guest_layout::GuestLayout;
+use crate::store_extension::{Slot, StorePart, part, part_mut};
 use belljar_core::FuncRefId;
-use belljar_vm::{StoreCore, StoreId};
+use belljar_vm::StoreCore;
 use std::collections::BTreeMap;
 use std::ops::Range;
 use std::sync::Arc;
 
 /// The ranges of all memories of a store.
+#[derive(Default)]
 pub(crate) struct GuestRanges {
-    store: StoreId,
     /// Whether host writes are checked against them.
     checks: bool,
     memories: BTreeMap<usize, MemoryRanges>,
@@ -35,35 +36,26 @@ pub(crate) struct MemoryRanges {
 impl GuestRanges {
     /// Turns on checks of host writes to the store's memories.
     pub(crate) fn check_writes(core: &mut StoreCore) {
-        Self::of_mut(core).checks = true;
+        part_mut::<Self>(core).checks = true;
     }
 
     /// Returns whether host writes are checked.
     #[inline]
     pub(crate) fn are_checked(core: &StoreCore) -> bool {
-        let is_checked = |ranges: &Self| ranges.checks;
-        core.extension().is_some_and(|extension| extension.downcast_ref().is_some_and(is_checked))
+        part::<Self>(core).is_some_and(|ranges| ranges.checks)
     }
 
     /// Returns the ranges of a memory.
     pub(crate) fn of_memory(core: &mut StoreCore, memory: usize) -> &mut MemoryRanges {
-        Self::of_mut(core).memories.entry(memory).or_default()
+        part_mut::<Self>(core).memories.entry(memory).or_default()
     }
+}
 
-    fn of_mut(core: &mut StoreCore) -> &mut Self {
-        let store = core.id();
-        let extension = core.extension_mut();
-        if extension.as_ref().is_none_or(|extension| !extension.is::<Self>()) {
-            *extension = Some(Box::new(Self { store, checks: false, memories: BTreeMap::new() }));
-        }
-        let ranges = extension.as_mut().and_then(|extension| extension.downcast_mut::<Self>());
-        let ranges = ranges.expect("what was just put there");
-        if ranges.store != store {
-            // The store was reset since.
-            ranges.store = store;
-            ranges.memories.clear();
-        }
-        ranges
+impl StorePart for GuestRanges {
+    const SLOT: Slot = Slot::GuestRanges;
+
+    fn reset(&mut self) {
+        self.memories.clear();
     }
 }
 

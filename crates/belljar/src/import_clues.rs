@@ -89,7 +89,7 @@ const KINDS: &[Kind] = &[
     ),
     (
         |clues| clues.any(|i| is_component_interface(i.module)),
-        "this is the core module of a component (WASI 0.2): build for wasm32-wasip1 instead",
+        "this is the core module of a component (WASI 0.2): make the component with `wasm-tools component new`, and run that",
     ),
 ];
 

@@ -1,9 +1,8 @@
 //! Reporting an engine's stores to other processes.
 
 use crate::profiler::thread_name;
-use crate::{Engine, FrameInfo, GuestState, Inspector, Profiler, Result, Stack};
-use anyhow::Context;
-use belljar_core::OutsideText;
+use crate::{Engine, EngineWeak, FrameInfo, GuestState, Inspector, Profiler, Result, Stack};
+use belljar_core::{Context, OutsideText};
 use belljar_inspect::{
     Delay, Detail, FrameReport, ProfileRequest, Served, StoreReport, StoreState, Subject, SymbolReport,
     ThreadReport, serve,
@@ -13,7 +12,7 @@ use belljar_watch::PrintedName;
 use std::ffi::{OsStr, OsString};
 use std::fmt;
 use std::path::PathBuf;
-use std::sync::{Arc, Weak};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 /// Lets other processes inspect an engine's guests, until it is dropped: see [`Engine::serve_inspection`].
@@ -62,7 +61,7 @@ impl Engine {
     /// Returns an error if no thread can be started. Problems with the socket occur later: see [`Inspection::problem`].
     pub fn serve_inspection(&self) -> Result<Inspection> {
         self.runtime().note_host_calls();
-        let subject: Arc<dyn Subject> = Arc::new(Guests { engine: self.downgrade() });
+        let subject: Arc<dyn Subject> = Arc::new(Guests { engine: self.weak() });
         let served = serve(Arc::downgrade(&subject), Delay::default());
         let served = served.context("could not start the thread that serves inspection")?;
         Ok(Inspection { served, _subject: subject })
@@ -71,7 +70,7 @@ impl Engine {
 
 /// The guests of an engine.
 struct Guests {
-    engine: Weak<crate::engine::Inner>,
+    engine: EngineWeak,
 }
 
 /// How long the thread of one guest, or those of all together, may take to answer.
@@ -85,7 +84,7 @@ const STEP: Duration = Duration::from_millis(20);
 
 impl Subject for Guests {
     fn stores(&self, detail: Detail) -> Vec<StoreReport> {
-        let Some(engine) = Engine::upgrade(&self.engine) else { return Vec::new() };
+        let Some(engine) = self.engine.upgrade() else { return Vec::new() };
         let end = Instant::now() + PATIENCE;
         let inspectors = engine.inspectors();
         let reports = inspectors
@@ -95,7 +94,7 @@ impl Subject for Guests {
     }
 
     fn profile(&self, wanted: &ProfileRequest, go_on: &dyn Fn() -> bool) -> Result<Vec<u8>> {
-        let engine = Engine::upgrade(&self.engine).context("the engine is gone")?;
+        let engine = self.engine.upgrade().context("the engine is gone")?;
         let words: Vec<OsString> = std::env::args_os().collect();
         let title = OutsideText::new(&words.join(OsStr::new(" "))).to_string();
         // The sampling interval is bounded, so that no client can stop a guest's progress.
@@ -109,7 +108,7 @@ impl Subject for Guests {
     }
 
     fn kill(&self, store: Option<u64>, reason: &str) -> usize {
-        let Some(engine) = Engine::upgrade(&self.engine) else { return 0 };
+        let Some(engine) = self.engine.upgrade() else { return 0 };
         let Some(id) = store else { return engine.kill_all(reason) };
         let stores = engine.runtime().stores();
         // The number identifies the store that has it now: for a sandbox, the current session, and no later one.

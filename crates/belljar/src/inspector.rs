@@ -3,8 +3,8 @@
 use crate::engine::Engine;
 use crate::store::Store;
 use crate::{Instance, Result, WasmBacktrace};
-use anyhow::Context;
 use belljar_abi::Builtin;
+use belljar_core::Context;
 use belljar_vm::{HostCallee, StackSnapshot, StoreId, StoreMonitor, ThreadState};
 use belljar_watch::{FrameInfo, PrintedName};
 use std::fmt;

@@ -1,14 +1,26 @@
 //! The exports of an instance.
 
 use crate::instance::Instance;
+use crate::missing_export::no_function;
 use crate::{
-    AsContextMut, Export, Extern, Func, Global, Memory, Result, SharedMemory, StoreContext, Table, Tag,
+    AsContext, Export, Extern, Func, Global, Memory, Module, Result, SharedMemory, StoreContext, Table, Tag,
     TypedFunc, WasmParams, WasmResults,
 };
-use anyhow::Context;
-use belljar_core::OutsideText;
+use belljar_core::{Context, OutsideText};
 
 impl Instance {
+    /// Returns the instance's module.
+    ///
+    /// # Panics
+    ///
+    /// Panics if the instance belongs to another store.
+    pub fn module<'a, T: 'static>(&self, store: impl Into<StoreContext<'a, T>>) -> &'a Module {
+        let core = store.into().0.core();
+        self.check(core);
+        let module = core.instance_embedder(self.id()).and_then(|module| module.downcast_ref());
+        module.expect("an instance is created with its module")
+    }
+
     /// Returns the instance's exports, in the order of the module.
     pub fn exports<'a, T: 'static>(
         &self,
@@ -29,14 +41,14 @@ impl Instance {
     /// # Panics
     ///
     /// Panics if the instance belongs to another store, as do all methods here.
-    pub fn get_export(&self, mut store: impl AsContextMut, name: &str) -> Option<Extern> {
-        let core = store.as_context_mut().0.core();
+    pub fn get_export(&self, store: impl AsContext, name: &str) -> Option<Extern> {
+        let core = store.as_context().0.core();
         self.check(core);
         Some(Extern::from_entity(core, core.instance_export(self.id(), name)?))
     }
 
     /// Returns an exported function, or `None` if there is no function of this name.
-    pub fn get_func(&self, store: impl AsContextMut, name: &str) -> Option<Func> {
+    pub fn get_func(&self, store: impl AsContext, name: &str) -> Option<Func> {
         self.get_export(store, name)?.into_func()
     }
 
@@ -47,39 +59,41 @@ impl Instance {
     /// Returns an error if no function of this name is exported, or if its type does not match.
     pub fn get_typed_func<Params: WasmParams, Results: WasmResults>(
         &self,
-        mut store: impl AsContextMut,
+        store: impl AsContext,
         name: &str,
     ) -> Result<TypedFunc<Params, Results>> {
-        let mut store = store.as_context_mut();
-        let export = self.get_export(&mut store, name);
+        let store = store.as_context();
+        let export = self.get_export(store, name);
+        let export = export.with_context(|| no_function(store.0.core(), *self, name))?;
         let name = OutsideText::new(name);
-        let export = export.with_context(|| format!("the instance has no export named `{name}`"))?;
-        let func = export.into_func().with_context(|| format!("the export `{name}` is not a function"))?;
-        func.typed(&store).with_context(|| format!("the exported function `{name}` has a different type"))
+        let kind = export.kind();
+        let func =
+            export.into_func().with_context(|| format!("the export `{name}` is a {kind}, not a function"))?;
+        func.typed_as(store.0.core(), format_args!("the exported function `{name}`"))
     }
 
     /// Returns an exported memory, or `None` if there is no memory of this name.
-    pub fn get_memory(&self, store: impl AsContextMut, name: &str) -> Option<Memory> {
+    pub fn get_memory(&self, store: impl AsContext, name: &str) -> Option<Memory> {
         self.get_export(store, name)?.into_memory()
     }
 
     /// Returns an exported shared memory, or `None` if there is no shared memory of this name.
-    pub fn get_shared_memory(&self, store: impl AsContextMut, name: &str) -> Option<SharedMemory> {
+    pub fn get_shared_memory(&self, store: impl AsContext, name: &str) -> Option<SharedMemory> {
         self.get_export(store, name)?.into_shared_memory()
     }
 
     /// Returns an exported table, or `None` if there is no table of this name.
-    pub fn get_table(&self, store: impl AsContextMut, name: &str) -> Option<Table> {
+    pub fn get_table(&self, store: impl AsContext, name: &str) -> Option<Table> {
         self.get_export(store, name)?.into_table()
     }
 
     /// Returns an exported global, or `None` if there is no global of this name.
-    pub fn get_global(&self, store: impl AsContextMut, name: &str) -> Option<Global> {
+    pub fn get_global(&self, store: impl AsContext, name: &str) -> Option<Global> {
         self.get_export(store, name)?.into_global()
     }
 
     /// Returns an exported tag, or `None` if there is no tag of this name.
-    pub fn get_tag(&self, store: impl AsContextMut, name: &str) -> Option<Tag> {
+    pub fn get_tag(&self, store: impl AsContext, name: &str) -> Option<Tag> {
         self.get_export(store, name)?.into_tag()
     }
 }

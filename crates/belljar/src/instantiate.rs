@@ -4,6 +4,7 @@ use crate::definition::Definition;
 use crate::instance::Instance;
 use crate::run_error::from_exit;
 use crate::{AsContextMut, Extern, Module, Result, Store};
+use belljar_core::InstanceId;
 use belljar_vm::{Checkpoint, Exit, ImportValue, NeedsChecks, StoreCore, StoreInner};
 use smallvec::SmallVec;
 use std::sync::Arc;
@@ -68,8 +69,14 @@ impl<T: 'static> InstancePre<T> {
             }
             made => made,
         };
-        Ok(Instance::from_id(store.0.core().id(), made?))
+        Ok(created(store.0.core_mut(), made?, &self.module))
     }
+}
+
+/// Returns an instance that was just created.
+fn created(store: &mut StoreCore, id: InstanceId, module: &Module) -> Instance {
+    store.set_instance_embedder(id, Box::new(module.clone()));
+    Instance::from_id(store.id(), id)
 }
 
 fn instantiate<T: 'static>(
@@ -87,7 +94,7 @@ fn instantiate<T: 'static>(
         made => made,
     };
     let id = made.map_err(|exit| from_exit(exit, store.core()))?;
-    Ok(Instance::from_id(store.core().id(), id))
+    Ok(created(store.core_mut(), id, module))
 }
 
 /// Creates an instance with the state of a snapshot.
@@ -103,7 +110,7 @@ fn restore_snapshot<T: 'static>(
         }
         made => made,
     };
-    Ok(Instance::from_id(store.core().id(), id?))
+    Ok(created(store.core_mut(), id?, module))
 }
 
 impl Instance {

@@ -1,7 +1,7 @@
 //! Killing a guest from another thread.
 
 use crate::Result;
-use anyhow::Context;
+use belljar_core::Context;
 pub use belljar_vm::KillReason;
 use belljar_vm::{StoreId, StoreMonitor};
 use std::fmt;

@@ -48,19 +48,43 @@
 //! - A host function panics: the panic propagates to the caller.
 //!
 //! With [`Config::coredump_on_trap`], the error of a run that did not return holds a [`WasmCoreDump`] as well.
+//!
+//! # Features
+//!
+//! | feature | default | adds |
+//! |---|---|---|
+//! | `compiler` | yes | compiling modules; without it, they come from artifacts ([`Module::deserialize`]) |
+//! | `component-model` | yes | components; enables `compiler` |
+//! | `bindgen` | yes | `component::bindgen!`, code for worlds of WIT; enables `component-model` |
+//! | `wat` | yes | modules in text format; enables `compiler` |
+//! | `debug-info` | yes | files and lines in backtraces, and readable C++ and Rust names |
+//! | `profiling` | yes | sampling profiles |
+//! | `pprof` | yes | profiles for pprof; enables `profiling` |
+//! | `inspection` | yes | inspection by other processes; enables `profiling` |
+//! | `flamegraph` | no | profiles as flame graphs; enables `profiling` |
 
 mod artifact;
 mod artifact_info;
+mod backtrace;
+#[cfg(feature = "compiler")]
 mod build;
+mod build_info;
+#[cfg(feature = "compiler")]
 mod code_builder;
+mod code_source;
+#[cfg(feature = "component-model")]
+pub mod component;
 mod config;
 mod context;
 mod core_dump;
+mod default_values;
 mod definition;
 mod engine;
+pub mod error;
 mod exception;
 mod externs;
 mod fault_hint;
+mod float_bits;
 mod free_queue;
 mod func;
 mod func_call;
@@ -68,9 +92,12 @@ mod global;
 mod guest_alloc;
 mod guest_buf;
 mod guest_layout;
+#[cfg(feature = "profiling")]
+mod guest_profiler;
 mod guest_ranges;
 mod host_write;
 mod import_clues;
+#[cfg(feature = "inspection")]
 mod inspection;
 mod inspector;
 mod instance;
@@ -82,25 +109,35 @@ mod linker;
 mod load;
 mod memory;
 mod memory_fault;
+mod missing_export;
 mod module;
-mod object_types;
+mod nullable;
 mod problems;
+#[cfg(feature = "profiling")]
 mod profiler;
 mod profiling;
+// Only a compiler reports progress.
+#[cfg_attr(not(feature = "compiler"), allow(dead_code))]
 mod progress;
 mod refs;
+#[cfg(feature = "compiler")]
 mod refusal;
-mod result;
+mod resumable;
+
 mod run_error;
 mod sandbox;
 mod shared_memory;
 mod snapshot;
 mod start_problem;
 mod store;
+mod store_extension;
 mod sync;
 mod table;
 mod tag;
+#[cfg(feature = "compiler")]
 mod text;
+#[cfg(feature = "wat")]
+mod text_position;
 mod types;
 mod v128;
 mod values;
@@ -109,57 +146,87 @@ mod watchdog;
 
 pub use artifact::{ArtifactError, ArtifactOptions, Origin};
 pub use artifact_info::{ArtifactInfo, HeldWasm};
+pub use backtrace::WasmBacktrace;
 pub use belljar_cache::{
     ArtifactKind, Cache, CacheConfig, CacheError, Identity, Key, KeyError, NamedKey, PublicKey, SealError,
     SealInfo, SigningKey, Trust, TrustedBy, TrustedKeys, UserKey,
 };
 pub use belljar_compile::{
     CompileCancel, CompileError, CompileLimit, CompileLimitExceeded, CompileLimits, CompileStage,
-    CompileTimes, FunctionCost,
+    CompileTimes, FunctionCost, Inlining, OperatorCost, OptLevel, RegallocAlgorithm, VariableOperatorCost,
 };
-pub use belljar_core::{OutsideText, Trap};
+pub use belljar_core::Trap as TrapCode;
+#[doc(hidden)]
+pub use belljar_core::{ByteCount, Counted, similar_name};
+pub use belljar_core::{I32Exit, OutsideText, Trap};
+pub use belljar_module::WasmFeatures;
+#[cfg(feature = "compiler")]
+#[doc(hidden)]
+pub use belljar_optimize::CRANELIFT_VERSION;
+#[cfg(feature = "profiling")]
 pub use belljar_profile::{
     FrameKind, FunctionTime, Profile, ProfileFormat, ProfileFrame, ProfileSample, ProfileSummary,
     ProfileThread, UnknownProfileFormat,
 };
-pub use belljar_vm::GcStats;
-pub use belljar_watch::{DebugInfoMismatch, FrameInfo, FrameSymbol, WasmBacktrace};
-pub use code_builder::CodeBuilder;
-pub use config::{Config, DisabledFeatures, WasmRelease};
+pub use belljar_vm::{CallHook, GcStats};
+pub use belljar_watch::{DebugInfoMismatch, FrameInfo, FrameSymbol};
+#[doc(hidden)]
+pub use build_info::{cargo_features, default_wasm_features};
+#[cfg(feature = "compiler")]
+pub use code_builder::{CodeBuilder, CodeHint};
+pub use config::{
+    Collector, CompilationMode, Config, CustomFuelCosts, DisabledFeatures, EnforcedLimits,
+    EnforcedLimitsError, InstanceAllocationStrategy, ModuleVersionStrategy, Strategy, WasmBacktraceDetails,
+    WasmRelease,
+};
 pub use context::{AsContext, AsContextMut, Caller, StoreContext, StoreContextMut};
 pub use core_dump::WasmCoreDump;
-pub use engine::Engine;
+pub use engine::{Engine, EngineWeak, Precompiled};
+pub use error::{Error, Result, bail, ensure, format_err};
 pub use exception::ThrownException;
 pub use externs::{Export, Extern};
+pub use float_bits::{F32, F64};
 pub use func::Func;
 pub use func_call::{IntoFunc, TypedFunc};
 pub use global::Global;
 pub use guest_alloc::GuestAlloc;
 pub use guest_buf::{GuestAddress, GuestBuf};
+#[cfg(feature = "profiling")]
+pub use guest_profiler::GuestProfiler;
 pub use import_clues::{ImportClue, ImportClues};
+#[cfg(feature = "inspection")]
 pub use inspection::Inspection;
 pub use inspector::{GuestState, Inspector, Stack, StackHostCall};
 pub use instance::Instance;
 pub use instantiate::InstancePre;
 pub use kill::{KillHandle, KillReason, Killed};
 pub use limits::{
-    EngineLimitExceeded, Limit, LimitExceeded, LimitGroup, LimitUnit, Limits, ResourceLimiter, ResourceUsage,
-    StoreLimits, StoreLimitsBuilder,
+    DEFAULT_INSTANCE_LIMIT, DEFAULT_MEMORY_LIMIT, DEFAULT_TABLE_LIMIT, EngineLimitExceeded, Limit,
+    LimitExceeded, LimitGroup, LimitUnit, Limits, ResourceLimiter, ResourceUsage, StoreLimits,
+    StoreLimitsBuilder,
 };
 pub use linker::{Linker, UnknownImportError};
 pub use memory::{Memory, MemoryAccessError};
 pub use memory_fault::MemoryFault;
-pub use module::Module;
-pub use object_types::{ArrayType, Finality, StructType};
+pub use module::{
+    CustomSection, CustomSectionsIter, FuncIndex, Module, ModuleExport, ModuleExportsIter, ModuleFunction,
+    ModuleImportsIter, ResourcesRequired, StaticModuleIndex,
+};
+pub use nullable::Nullable;
+#[cfg(feature = "profiling")]
 pub use profiler::Profiler;
 pub use profiling::ProfilingStrategy;
 pub use progress::Progress;
 pub use refs::{
-    AnyRef, ArrayRef, ArrayRefPre, EqRef, ExnRef, ExternRef, GcRef, I31, OwnedRooted, RootScope, Rooted,
-    StructRef, StructRefPre,
+    AnyRef, ArrayRef, ArrayRefPre, EqRef, ExnRef, ExnRefPre, ExternRef, GcHeapOutOfMemory, GcRef, I31,
+    NoExtern, NoFunc, NoneRef, OwnedRooted, RootScope, Rooted, RootedGcRef, StructRef, StructRefPre,
 };
+#[cfg(feature = "compiler")]
 pub use refusal::UnsupportedProposals;
-pub use result::{Error, Result};
+pub use resumable::{
+    ResumableCall, ResumableCallHostTrap, ResumableCallOutOfFuel, TypedResumableCall,
+    TypedResumableCallHostTrap, TypedResumableCallOutOfFuel,
+};
 pub use sandbox::{
     Burst, PoolConfig, PoolExhausted, PoolStatistics, Sandbox, SandboxDiscarded, SandboxKillHandle,
     SandboxPool, SandboxTemplate, Session,
@@ -169,11 +236,15 @@ pub use start_problem::StartProblem;
 pub use store::{Store, UpdateDeadline};
 pub use table::Table;
 pub use tag::Tag;
+#[cfg(feature = "compiler")]
 pub use text::to_binary;
+#[cfg(feature = "wat")]
+#[doc(hidden)]
+pub use text_position::locate_in_text;
 pub use types::{
-    ExportType, ExternType, FieldType, FuncType, GlobalType, HeapType, ImportType, MemoryType,
-    MemoryTypeBuilder, MemoryTypeError, Mutability, RefType, StorageType, TableType, TableTypeError, TagType,
-    ValType,
+    ArrayType, ExnType, ExportType, ExternType, FieldType, Finality, FuncType, GlobalType, HeapType,
+    ImportType, MemoryType, MemoryTypeBuilder, MemoryTypeError, Mutability, RefType, StorageType, StructType,
+    TableType, TableTypeError, TagType, ValType,
 };
 pub use v128::V128;
 pub use values::{Ref, Val};

@@ -184,7 +184,7 @@ impl Limits {
 ///     store
 /// });
 /// let ty = TableType::new(RefType::FUNCREF, 60, None);
-/// Table::new(&mut stores[0], ty, Ref::Func(None))?;
+/// Table::new(&mut stores[0], ty.clone(), Ref::Func(None))?;
 /// let error = Table::new(&mut stores[1], ty, Ref::Func(None)).unwrap_err();
 /// assert_eq!(
 ///     error.to_string(),
@@ -247,8 +247,12 @@ pub struct StoreLimits {
     trap_on_grow_failure: bool,
 }
 
-/// The default for each of instances, tables and memories.
-const DEFAULT_COUNT: usize = 10_000;
+/// How many instances a store has at most by default ([`ResourceLimiter::instances`]).
+pub const DEFAULT_INSTANCE_LIMIT: usize = 10_000;
+/// How many tables a store has at most by default ([`ResourceLimiter::tables`]).
+pub const DEFAULT_TABLE_LIMIT: usize = 10_000;
+/// How many memories a store has at most by default ([`ResourceLimiter::memories`]).
+pub const DEFAULT_MEMORY_LIMIT: usize = 10_000;
 
 impl Default for StoreLimits {
     fn default() -> Self {
@@ -256,9 +260,9 @@ impl Default for StoreLimits {
             memory_size: None,
             table_elements: None,
             gc_heap_size: None,
-            instances: DEFAULT_COUNT,
-            tables: DEFAULT_COUNT,
-            memories: DEFAULT_COUNT,
+            instances: DEFAULT_INSTANCE_LIMIT,
+            tables: DEFAULT_TABLE_LIMIT,
+            memories: DEFAULT_MEMORY_LIMIT,
             trap_on_grow_failure: false,
         }
     }
@@ -268,15 +272,17 @@ impl Default for StoreLimits {
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 struct ExceededLimit {
     what: &'static str,
-    unit: &'static str,
+    unit: LimitUnit,
     desired: usize,
     limit: usize,
 }
 
 impl fmt::Display for ExceededLimit {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { what, unit, desired, limit } = self;
-        write!(f, "a {what} wanted to grow to {desired} {unit}, but the store's limit is {limit}")
+        let Self { what, unit, desired, limit } = *self;
+        let [desired, limit] = unit.show_all([desired, limit].map(|amount| amount as u64));
+        let elements = if unit == LimitUnit::Count { " elements" } else { "" };
+        write!(f, "a {what} wanted to grow to {desired}{elements}, but the store's limit is {limit}")
     }
 }
 
@@ -297,17 +303,17 @@ impl StoreLimits {
 impl ResourceLimiter for StoreLimits {
     fn memory_growing(&mut self, _current: usize, desired: usize, _maximum: Option<usize>) -> Result<bool> {
         let limit = self.memory_size.unwrap_or(usize::MAX);
-        self.decide(ExceededLimit { what: "memory", unit: "bytes", desired, limit })
+        self.decide(ExceededLimit { what: "memory", unit: LimitUnit::Bytes, desired, limit })
     }
 
     fn table_growing(&mut self, _current: usize, desired: usize, _maximum: Option<usize>) -> Result<bool> {
         let limit = self.table_elements.unwrap_or(usize::MAX);
-        self.decide(ExceededLimit { what: "table", unit: "elements", desired, limit })
+        self.decide(ExceededLimit { what: "table", unit: LimitUnit::Count, desired, limit })
     }
 
     fn gc_heap_growing(&mut self, _current: usize, desired: usize) -> Result<bool> {
         let limit = self.gc_heap_size.unwrap_or(usize::MAX);
-        self.decide(ExceededLimit { what: "garbage-collected heap", unit: "bytes", desired, limit })
+        self.decide(ExceededLimit { what: "garbage-collected heap", unit: LimitUnit::Bytes, desired, limit })
     }
 
     fn instances(&self) -> usize {

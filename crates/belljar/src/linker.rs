@@ -4,10 +4,9 @@ use crate::definition::Definition;
 use crate::func_call::dynamic;
 use crate::{
     AsContext, AsContextMut, Caller, Engine, Error, Extern, ExternType, Func, FuncType, ImportClue,
-    ImportClues, Instance, InstancePre, IntoFunc, Module, Result, Trap, Val, ValType,
+    ImportClues, ImportType, Instance, InstancePre, IntoFunc, Module, Result, Trap, Val, ValType,
 };
-use anyhow::Context;
-use belljar_core::OutsideText;
+use belljar_core::{Context, OutsideText, ensure, similar_name};
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 use std::fmt;
@@ -34,6 +33,7 @@ pub struct Linker<T: 'static> {
     engine: Engine,
     definitions: HashMap<Arc<str>, HashMap<Arc<str>, Definition>>,
     allow_shadowing: bool,
+    allow_unknown_exports: bool,
     data: PhantomData<fn() -> T>,
 }
 
@@ -43,8 +43,20 @@ impl<T: 'static> Clone for Linker<T> {
             engine: self.engine.clone(),
             definitions: self.definitions.clone(),
             allow_shadowing: self.allow_shadowing,
+            allow_unknown_exports: self.allow_unknown_exports,
             data: PhantomData,
         }
+    }
+}
+
+impl<T: 'static> Default for Linker<T> {
+    /// Creates a linker for a new engine with the default configuration: see [`Linker::engine`].
+    ///
+    /// # Panics
+    ///
+    /// Panics as `Engine::default` does.
+    fn default() -> Self {
+        Self::new(&Engine::default())
     }
 }
 
@@ -71,18 +83,22 @@ const MOST_LISTED: usize = 20;
 #[derive(Clone, Debug)]
 pub struct UnknownImportError {
     missing: Vec<(String, String, ExternType)>,
+    /// Definitions with similar names, of the first of them.
+    similar: Vec<Option<String>>,
     hint: Option<&'static str>,
 }
 
 impl UnknownImportError {
-    fn new(missing: Vec<(String, String, ExternType)>, module: &Module) -> Self {
+    fn new<T>(missing: Vec<(String, String, ExternType)>, module: &Module, linker: &Linker<T>) -> Self {
+        let listed = missing.iter().take(MOST_LISTED);
+        let similar = listed.map(|(module, name, _)| linker.similar_import(module, name)).collect();
         let clues = missing.iter().map(|(module, name, ty)| {
             let arity = ty.func().map(|ty| (ty.params().len(), ty.results().len()));
             ImportClue { module, name, arity }
         });
         let custom_sections = module.custom_section_names().collect();
         let hint = ImportClues { missing: clues.collect(), custom_sections }.hint();
-        Self { missing, hint }
+        Self { missing, similar, hint }
     }
 
     /// Returns the module name of the first missing import.
@@ -105,6 +121,12 @@ impl UnknownImportError {
         self.missing.iter().map(|(m, n, ty)| (&**m, &**n, ty))
     }
 
+    /// Returns the definitions, if there are any, whose names are similar to those of the first missing imports.
+    #[doc(hidden)]
+    pub fn similar(&self) -> impl Iterator<Item = Option<&str>> {
+        self.similar.iter().map(Option::as_deref)
+    }
+
     /// Returns a hint about the environment that the module was built for, as [`ImportClues::hint`] does.
     pub fn hint(&self) -> Option<&'static str> {
         self.hint
@@ -114,11 +136,19 @@ impl UnknownImportError {
 impl fmt::Display for UnknownImportError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &*self.missing {
-            [(m, n, ty)] => write!(f, "unknown import: `{}` ({ty}) has not been defined", ImportName(m, n))?,
+            [(m, n, ty)] => {
+                write!(f, "unknown import: `{}` ({ty}) has not been defined", ImportName(m, n))?;
+                if let Some(similar) = &self.similar[0] {
+                    write!(f, ": did you mean `{similar}`, which is defined?")?;
+                }
+            }
             many => {
                 write!(f, "{} unknown imports have not been defined:", many.len())?;
-                for (m, n, ty) in many.iter().take(MOST_LISTED) {
+                for ((m, n, ty), similar) in many.iter().zip(&self.similar) {
                     write!(f, "\n    {}: {ty}", ImportName(m, n))?;
+                    if let Some(similar) = similar {
+                        write!(f, " (did you mean `{similar}`?)")?;
+                    }
                 }
                 if many.len() > MOST_LISTED {
                     write!(f, "\n    … and {} more", many.len() - MOST_LISTED)?;
@@ -130,6 +160,9 @@ impl fmt::Display for UnknownImportError {
             None if self.missing.iter().any(|(module, ..)| module.starts_with("wasi_")) => {
                 f.write_str("\nthese are WASI functions: define them with `belljar_wasi::p1::add_to_linker`")
             }
+            None if self.similar.iter().all(Option::is_none) => f.write_str(
+                "\nLinker::func_wrap defines a host function, Linker::instance the exports of another instance",
+            ),
             None => Ok(()),
         }
     }
@@ -144,6 +177,7 @@ impl<T: 'static> Linker<T> {
             engine: engine.clone(),
             definitions: HashMap::new(),
             allow_shadowing: false,
+            allow_unknown_exports: false,
             data: PhantomData,
         }
     }
@@ -159,6 +193,14 @@ impl<T: 'static> Linker<T> {
         self
     }
 
+    /// Sets whether [`Linker::module`] accepts a command that exports other items than functions and those that linkers
+    /// add (`memory`, names that begin with `__`). They are not defined in any case, since each call of a command
+    /// creates another instance. Default: no.
+    pub fn allow_unknown_exports(&mut self, allow: bool) -> &mut Self {
+        self.allow_unknown_exports = allow;
+        self
+    }
+
     fn insert(&mut self, module: &str, name: &str, definition: Definition) -> Result<&mut Self> {
         let names = match self.definitions.get_mut(module) {
             Some(names) => names,
@@ -167,7 +209,7 @@ impl<T: 'static> Linker<T> {
         match names.entry(name.into()) {
             Entry::Occupied(_) if !self.allow_shadowing => {
                 let name = ImportName(module, name);
-                anyhow::bail!("`{name}` is already defined: use allow_shadowing(true) to replace it")
+                belljar_core::bail!("`{name}` is already defined: use allow_shadowing(true) to replace it")
             }
             Entry::Occupied(mut old) => {
                 old.insert(definition);
@@ -181,6 +223,20 @@ impl<T: 'static> Linker<T> {
 
     fn find(&self, module: &str, name: &str) -> Option<&Definition> {
         self.definitions.get(module)?.get(name)
+    }
+
+    /// Returns the definition whose name is most similar to that of an import, as `module::name` for a message.
+    #[doc(hidden)]
+    pub fn similar_import(&self, module: &str, name: &str) -> Option<String> {
+        let (module, name) = match self.definitions.get_key_value(module) {
+            Some((module, names)) => (&**module, similar_name(name, sorted(names))?),
+            None => {
+                let module = similar_name(module, sorted(&self.definitions))?;
+                let (names, own) = (&self.definitions[module], self.definitions[module].get_key_value(name));
+                (module, own.map_or_else(|| similar_name(name, sorted(names)), |(name, _)| Some(&**name))?)
+            }
+        };
+        Some(ImportName(module, name).to_string())
     }
 
     /// Defines an item of a store.
@@ -210,7 +266,7 @@ impl<T: 'static> Linker<T> {
         ty: FuncType,
         func: impl Fn(Caller<'_, T>, &[Val], &mut [Val]) -> Result<()> + Send + Sync + 'static,
     ) -> Result<&mut Self> {
-        let host = dynamic(self.engine.runtime(), ty, func)?;
+        let host = dynamic(&self.engine, ty, func)?;
         host.set_name(module, name);
         self.insert(module, name, Definition::Host(host))
     }
@@ -275,7 +331,16 @@ impl<T: 'static> Linker<T> {
 
     fn command(&mut self, module_name: &str, module: &Module) -> Result<&mut Self> {
         for export in module.exports() {
-            let ExternType::Func(ty) = export.ty() else { continue };
+            let ExternType::Func(ty) = export.ty() else {
+                ensure!(
+                    self.allow_unknown_exports || is_added_by_linkers(export.name()),
+                    "the command exports the {} `{}`, which cannot be defined: each call of a command creates another \
+                     instance. Ignore it with allow_unknown_exports(true)",
+                    export.ty(),
+                    OutsideText::new(export.name())
+                );
+                continue;
+            };
             let (module, linker) = (module.clone(), self.clone());
             let name = export.name().to_string();
             self.func_new(module_name, export.name(), ty, move |mut caller, params, results| {
@@ -329,7 +394,7 @@ impl<T: 'static> Linker<T> {
                 continue;
             }
             let ExternType::Func(ty) = import.ty() else {
-                anyhow::bail!(
+                belljar_core::bail!(
                     "`{}` is not defined and is a {}: only functions can be defined as traps",
                     ImportName(import.module(), import.name()),
                     import.ty()
@@ -344,6 +409,29 @@ impl<T: 'static> Linker<T> {
         Ok(())
     }
 
+    /// Defines each import of a module that this linker lacks as an item with a default value: see
+    /// [`ExternType::default_value`].
+    ///
+    /// # Errors
+    ///
+    /// Returns an error if an import has no default value, or if it cannot be created.
+    pub fn define_unknown_imports_as_default_values(
+        &mut self,
+        mut store: impl AsContextMut<Data = T>,
+        module: &Module,
+    ) -> Result<()> {
+        let mut store = store.as_context_mut();
+        for import in module.imports() {
+            if self.find(import.module(), import.name()).is_none() {
+                let item = import.ty().default_value(&mut store).with_context(|| {
+                    format!("`{}` is not defined", ImportName(import.module(), import.name()))
+                })?;
+                self.insert(import.module(), import.name(), Definition::Extern(item))?;
+            }
+        }
+        Ok(())
+    }
+
     /// Looks up the definitions of a module's imports, once for any number of instances.
     ///
     /// # Errors
@@ -351,9 +439,9 @@ impl<T: 'static> Linker<T> {
     /// Returns an [`UnknownImportError`] with all missing imports, or an error if the type of a host function differs
     /// from that of the import.
     pub fn instantiate_pre(&self, module: &Module) -> Result<InstancePre<T>> {
-        anyhow::ensure!(
+        belljar_core::ensure!(
             Engine::same(&self.engine, module.engine()),
-            "the module and the linker belong to different engines"
+            "the module and the linker belong to different engines: create both with the same Engine"
         );
         let mut items = Vec::with_capacity(module.imports().len());
         let mut missing = Vec::new();
@@ -368,7 +456,7 @@ impl<T: 'static> Linker<T> {
             }
         }
         if !missing.is_empty() {
-            return Err(UnknownImportError::new(missing, module).into());
+            return Err(UnknownImportError::new(missing, module, self).into());
         }
         Ok(InstancePre { module: module.clone(), items: items.into(), data: PhantomData })
     }
@@ -382,16 +470,88 @@ impl<T: 'static> Linker<T> {
         self.instantiate_pre(module)?.instantiate(store)
     }
 
-    /// Returns the definition of a name, as an item of the store.
-    pub fn get(&self, mut store: impl AsContextMut<Data = T>, module: &str, name: &str) -> Option<Extern> {
-        match self.find(module, name)? {
-            Definition::Extern(item) => Some(item.clone()),
-            Definition::Host(host) => {
-                let core = store.as_context_mut().0.core_mut();
-                let id = core.new_host_func(host, None).ok()?;
-                Some(Extern::Func(Func::from_id(core.id(), id)))
+    /// Creates an instance as [`Linker::instantiate`] does, which runs the start function, too.
+    ///
+    /// # Errors
+    ///
+    /// Returns an error as [`Linker::instantiate`] does.
+    pub fn instantiate_and_start(
+        &self,
+        store: impl AsContextMut<Data = T>,
+        module: &Module,
+    ) -> Result<Instance> {
+        self.instantiate(store, module)
+    }
+
+    /// Returns the function that a module name stands for when it is called: the definition with an empty name, or else
+    /// `_start`, or else a function that does nothing.
+    ///
+    /// # Errors
+    ///
+    /// Returns an error if that definition is not a function.
+    pub fn get_default(&self, mut store: impl AsContextMut<Data = T>, module: &str) -> Result<Func> {
+        let mut store = store.as_context_mut();
+        for name in ["", "_start"] {
+            if let Some(item) = self.get(&mut store, module, name) {
+                let ty = item.ty(&store);
+                return item.into_func().with_context(|| {
+                    format!(
+                        "`{}` is a {ty}, but the default of a module is a function",
+                        ImportName(module, name)
+                    )
+                });
             }
         }
+        Func::try_wrap(store, || {})
+    }
+
+    /// Returns the definition of an import, as an item of the store.
+    pub fn get_by_import(
+        &self,
+        store: impl AsContextMut<Data = T>,
+        import: &ImportType<'_>,
+    ) -> Option<Extern> {
+        self.get(store, import.module(), import.name())
+    }
+
+    /// Returns the definition of an import, as an item of the store.
+    ///
+    /// # Errors
+    ///
+    /// Returns an error if the store has no room for another host function.
+    pub fn try_get_by_import(
+        &self,
+        store: impl AsContextMut<Data = T>,
+        import: &ImportType<'_>,
+    ) -> Result<Option<Extern>> {
+        self.try_get(store, import.module(), import.name())
+    }
+
+    /// Returns the definition of a name, as an item of the store.
+    pub fn get(&self, store: impl AsContextMut<Data = T>, module: &str, name: &str) -> Option<Extern> {
+        self.try_get(store, module, name).ok()?
+    }
+
+    /// Returns the definition of a name, as an item of the store.
+    ///
+    /// # Errors
+    ///
+    /// Returns an error if the store has no room for another host function.
+    pub fn try_get(
+        &self,
+        mut store: impl AsContextMut<Data = T>,
+        module: &str,
+        name: &str,
+    ) -> Result<Option<Extern>> {
+        Ok(match self.find(module, name) {
+            None => None,
+            Some(Definition::Extern(item)) => Some(item.clone()),
+            Some(Definition::Host(host)) => {
+                let core = store.as_context_mut().0.core_mut();
+                let id = core.new_host_func(host, None)?;
+                Some(Extern::Func(Func::from_id(core.id(), id)))
+            }
+        })
     }
 
     /// Returns whether a name is defined.
@@ -420,6 +580,18 @@ impl<T: 'static> Linker<T> {
     }
 }
 
+/// Returns whether toolchains export an item of this name from commands, which nobody imports.
+fn is_added_by_linkers(name: &str) -> bool {
+    name == "memory" || name.starts_with("__")
+}
+
+/// Returns the keys in their order, so that messages do not depend on hashes.
+fn sorted<V>(map: &HashMap<Arc<str>, V>) -> Vec<&str> {
+    let mut keys: Vec<&str> = map.keys().map(|key| &**key).collect();
+    keys.sort_unstable();
+    keys
+}
+
 /// The export that is called before any other.
 const INITIALIZE: &str = "_initialize";
 
@@ -439,13 +611,13 @@ fn check_type(
     engine: &Engine,
 ) -> Result<()> {
     let Definition::Host(host) = definition else { return Ok(()) };
-    let found = crate::types::shown_func(host.ty(), engine.runtime());
+    let found = FuncType::from_core(host.ty(), engine);
     let note = match wanted {
         ExternType::Func(wanted) if *wanted == found => return Ok(()),
         ExternType::Func(wanted) if splits_i64(wanted, &found) => SPLITS_I64,
         _ => "",
     };
-    anyhow::bail!(
+    belljar_core::bail!(
         "incompatible import type for `{name}`: the module wants {wanted}, and the definition is func {found}{note}"
     )
 }

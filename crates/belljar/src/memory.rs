@@ -4,6 +4,7 @@ use crate::context::check_store;
 use crate::guest_ranges::GuestRanges;
 use crate::host_write::Refused;
 use crate::{AsContext, AsContextMut, MemoryType, Result, StoreContext, StoreContextMut};
+use belljar_core::{Counted, PageCount};
 use belljar_vm::StoreId;
 use std::fmt;
 use std::ops::Range;
@@ -52,10 +53,12 @@ impl fmt::Display for MemoryAccessError {
         match reason {
             Reason::OutsideMemory => write!(
                 f,
-                "out of bounds memory access: {length} bytes at {offset:#x}, but the memory has {size:#x} bytes"
+                "out of bounds memory access: {} at {offset:#x}, but the memory has {size:#x} bytes",
+                Counted::of(length, "byte")
             ),
             Reason::OutsideBuffer => {
-                write!(f, "{length} bytes at {offset} do not lie within the GuestBuf, which has {size} bytes")
+                let (length, size) = (Counted::of(length, "byte"), Counted::of(size, "byte"));
+                write!(f, "outside the GuestBuf: {length} at {offset}, but it has {size}")
             }
             Reason::Refused(refused) => refused.write(f, offset as u64, length as u64),
         }
@@ -157,7 +160,7 @@ impl Memory {
     /// Returns the memory's size in pages.
     pub fn size(&self, store: impl AsContext) -> u64 {
         let store = store.as_context();
-        self.data_size(&store) as u64 / self.page_size(&store)
+        self.data_size(store) as u64 / self.page_size(store)
     }
 
     /// Returns the bytes per page: 65536, or 1 if the type says so.
@@ -193,8 +196,9 @@ impl Memory {
             let core = store.0.core();
             let ty = core.memory_type(self.id);
             let now = core.memory_data(self.id).len() as u64 / ty.page_size();
-            anyhow::anyhow!(
-                "could not grow the memory by {delta} pages: it has {now} and may have {}",
+            belljar_core::format_err!(
+                "could not grow the memory by {}: it has {now} and may have {}",
+                PageCount(delta),
                 ty.page_limit()
             )
         })

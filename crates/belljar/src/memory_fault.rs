@@ -91,11 +91,11 @@ impl MemoryFault {
 impl fmt::Display for MemoryFault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if let Some(SegmentPart { segment, start, size }) = self.missing_source() {
-            let length = ByteCount(self.fault.length.unwrap_or_default());
+            let [length, has] = ByteCount::in_one_unit([self.fault.length.unwrap_or_default(), size]);
             write!(f, "{length} at {start:#x} of data segment {}, which ", segment.0)?;
             return match size {
                 0 => f.write_str("is dropped or empty"),
-                size => write!(f, "has {}", ByteCount(size)),
+                _ => write!(f, "has {has}"),
             };
         }
         self.write_access(f)?;

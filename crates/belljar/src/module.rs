@@ -1,18 +1,21 @@
 //! Modules: validated and compiled WebAssembly, shared by all threads.
 
-use crate::artifact::{ArtifactOptions, LoadedArtifact, Origin, cache, deserialize, serialize};
-use crate::artifact_info::ArtifactInfo;
-use crate::build::{self, BuildOptions};
+mod code;
+#[cfg(feature = "compiler")]
+mod compile;
+mod custom_sections;
+mod exports;
+
+pub use code::{FuncIndex, ModuleFunction, ResourcesRequired, StaticModuleIndex};
+pub use custom_sections::{CustomSection, CustomSectionsIter};
+pub use exports::{ModuleExport, ModuleExportsIter, ModuleImportsIter};
+
+use crate::artifact::{ArtifactOptions, LoadedArtifact, Origin, deserialize, serialize};
 use crate::start_problem::{self, StartProblem};
-use crate::text::to_binary;
-use crate::types::{ExportType, ExternType, ImportType, shown};
-use crate::{Engine, Result, load, refusal};
-use anyhow::Context;
-use belljar_compile::{Budget, CompileCancel, CompileLimit, Compiler, MemoryAccess, Tunables};
-use belljar_core::OutsideText;
+use crate::{Engine, Result, WasmFeatures, load};
+use belljar_core::{Context, OutsideText};
 use belljar_vm::{LoadedModule, PrivateCopy};
 use bytes::Bytes;
-use std::borrow::Cow;
 use std::fs::File;
 use std::io::Read;
 use std::path::Path;
@@ -40,50 +43,28 @@ struct Inner {
     described: Arc<belljar_module::Module>,
     code: Arc<LoadedModule>,
     origin: Origin,
+    /// The features that it may use, if they are not the engine's.
+    features: Option<WasmFeatures>,
     /// The same module compiled with explicit bounds checks, created when a memory needs it.
     checked: OnceLock<Arc<LoadedModule>>,
 }
 
 impl Module {
-    /// Compiles a module from its binary, or from its text.
-    ///
-    /// # Errors
-    ///
-    /// Returns an error if the text has a syntax error (with line and column), if the binary is malformed or invalid
-    /// (with the position), or if a limit of the compiler is exceeded.
-    pub fn new(engine: &Engine, bytes: impl AsRef<[u8]>) -> Result<Self> {
-        let bytes = to_binary(bytes.as_ref(), None, false)?;
-        Self::from_binary(engine, &bytes)
-    }
-
-    /// Compiles a module from its binary.
-    ///
-    /// # Errors
-    ///
-    /// Returns an error as [`Module::new`] does.
-    pub fn from_binary(engine: &Engine, binary: &[u8]) -> Result<Self> {
-        Self::of_binary(engine, Bytes::copy_from_slice(binary), &BuildOptions::of(engine))
-    }
-
-    pub(crate) fn of_binary(engine: &Engine, binary: Bytes, options: &BuildOptions) -> Result<Self> {
-        Self::of(engine, cache::load_or_compile(engine, engine.compiler(), binary, options)?)
-    }
-
     fn of(engine: &Engine, loaded: LoadedArtifact) -> Result<Self> {
-        let LoadedArtifact { module, image, origin } = loaded;
-        let code = load::load_module(engine, module.clone(), image, engine.reserves_memory())?;
-        let inner =
-            Inner { engine: engine.clone(), described: module, code, origin, checked: OnceLock::new() };
-        Ok(Self { inner: Arc::new(inner) })
+        Self::with_features(engine, loaded, None)
     }
 
-    /// Compiles a module from its binary, without copying it.
-    ///
-    /// # Errors
-    ///
-    /// Returns an error as [`Module::new`] does.
-    pub fn from_bytes(engine: &Engine, binary: impl Into<Bytes>) -> Result<Self> {
-        Self::of_binary(engine, binary.into(), &BuildOptions::of(engine))
+    fn with_features(
+        engine: &Engine,
+        loaded: LoadedArtifact,
+        features: Option<WasmFeatures>,
+    ) -> Result<Self> {
+        let LoadedArtifact { module, image, origin } = loaded;
+        engine.config().check_module(&module)?;
+        let code = load::load_module(engine, module.clone(), image, engine.reserves_memory())?;
+        let (engine, checked) = (engine.clone(), OnceLock::new());
+        let inner = Inner { engine, described: module, code, origin, features, checked };
+        Ok(Self { inner: Arc::new(inner) })
     }
 
     /// Reads a whole file, for [`Module::from_bytes`]. For a large file this is faster than [`std::fs::read`], because
@@ -113,28 +94,6 @@ impl Module {
             return Err(too_large());
         }
         Ok(bytes.into())
-    }
-
-    /// Compiles a module from a file in binary or text format, or loads an artifact of [`Module::serialize`].
-    ///
-    /// # Errors
-    ///
-    /// Returns an error as [`Module::new`] and [`Module::deserialize`] do, or if the file cannot be read.
-    pub fn from_file(engine: &Engine, path: impl AsRef<Path>) -> Result<Self> {
-        let path = path.as_ref();
-        let cannot_read = || format!("could not read {}", OutsideText::new(path));
-        let file = File::open(path).with_context(cannot_read)?;
-        if ArtifactInfo::is_artifact(&file).with_context(cannot_read)? {
-            return Self::deserialize_open_file(engine, &file)
-                .with_context(|| format!("could not load {}", OutsideText::new(path)));
-        }
-        let bytes = Self::read_file(&file).with_context(cannot_read)?;
-        let binary = match to_binary(&bytes, Some(path), false)? {
-            Cow::Owned(binary) => binary.into(),
-            Cow::Borrowed(_) => bytes,
-        };
-        Self::of_binary(engine, binary, &BuildOptions::of(engine))
-            .with_context(|| format!("could not compile {}", OutsideText::new(path)))
     }
 
     /// Serializes the module as an artifact: an ELF file with its code, which [`Module::deserialize`] loads without
@@ -247,24 +206,6 @@ impl Module {
         &self.inner.origin
     }
 
-    /// Checks a binary without compiling it.
-    ///
-    /// # Errors
-    ///
-    /// Returns an error if the binary is malformed or invalid.
-    pub fn validate(engine: &Engine, binary: &[u8]) -> Result<()> {
-        validate(engine, binary).map(|_| ())
-    }
-
-    /// Checks a binary as [`Module::validate`] does, and returns the problems that make every instantiation fail.
-    ///
-    /// # Errors
-    ///
-    /// Returns an error as [`Module::validate`] does.
-    pub fn validate_to_start(engine: &Engine, binary: &[u8]) -> Result<Vec<StartProblem>> {
-        validate(engine, binary).map(|module| start_problem::of(&module))
-    }
-
     /// Returns the problems that make every instantiation of the module fail, whatever its imports are. Most modules
     /// have none.
     pub fn start_problems(&self) -> Vec<StartProblem> {
@@ -276,51 +217,34 @@ impl Module {
         self.inner.described.names().module()
     }
 
-    /// Returns the imports, in order.
-    pub fn imports(&self) -> impl ExactSizeIterator<Item = ImportType<'_>> + '_ {
-        let Inner { engine, described, code, .. } = &*self.inner;
-        described.imports().iter().map(|import| ImportType {
-            module: &import.module,
-            name: &import.name,
-            ty: shown(code.entity_type(import.entity), engine.runtime()),
-        })
-    }
-
-    /// Returns the exports, in order.
-    pub fn exports(&self) -> impl ExactSizeIterator<Item = ExportType<'_>> + '_ {
-        let Inner { engine, described, code, .. } = &*self.inner;
-        described.exports().iter().map(|export| ExportType {
-            name: &export.name,
-            ty: shown(code.entity_type(export.entity), engine.runtime()),
-        })
-    }
-
-    /// Returns the type of an export, by name.
-    pub fn get_export(&self, name: &str) -> Option<ExternType> {
-        let Inner { engine, described, code, .. } = &*self.inner;
-        described.export(name).map(|export| shown(code.entity_type(export.entity), engine.runtime()))
-    }
-
-    /// Returns the contents of the custom sections of this name, in order. For a module from an artifact file, damaged
-    /// sections are omitted.
-    pub fn custom_sections<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a [u8]> + 'a {
-        let Inner { described, code, .. } = &*self.inner;
-        described
-            .custom_sections()
-            .iter()
-            .filter(move |(n, _)| &**n == name)
-            .map(|(_, range)| described.custom_section_bytes(range))
-            .filter(|bytes| code.code_image().load_part(bytes).is_ok())
-    }
-
-    /// Returns the names of the module's custom sections, in order.
-    pub(crate) fn custom_section_names(&self) -> impl Iterator<Item = &str> {
-        self.inner.described.custom_sections().iter().map(|(name, _)| &**name)
-    }
-
     /// Returns the module's engine.
     pub fn engine(&self) -> &Engine {
         &self.inner.engine
+    }
+
+    /// Returns whether two handles refer to the same module.
+    pub fn same(a: &Module, b: &Module) -> bool {
+        Arc::ptr_eq(&a.inner, &b.inner)
+    }
+
+    /// Prepares the initial contents of the module's memories for being shared by its instances, which the second instance
+    /// would do otherwise: see [`Config::memory_init_cow`](crate::Config::memory_init_cow).
+    ///
+    /// # Errors
+    ///
+    /// Returns an error if the contents of an artifact are damaged.
+    pub fn initialize_copy_on_write_image(&self) -> Result<()> {
+        self.inner.code.share_images()
+    }
+
+    pub(crate) fn described(&self) -> &belljar_module::Module {
+        &self.inner.described
+    }
+
+    /// Returns whether this is the module's code.
+    fn is_compiled_to(&self, code: &Arc<LoadedModule>) -> bool {
+        let Inner { code: own, checked, .. } = &*self.inner;
+        Arc::ptr_eq(own, code) || checked.get().is_some_and(|checked| Arc::ptr_eq(checked, code))
     }
 
     pub(crate) fn code(&self) -> &Arc<LoadedModule> {
@@ -332,33 +256,18 @@ impl Module {
         if let Some(code) = self.inner.checked.get() {
             return Ok(code.clone());
         }
-        let Inner { engine, described, code, .. } = &*self.inner;
-        let binary = described.binary().whole().context(
-            "this process cannot reserve memories of full size, and the compiled module does not contain the wasm to compile \
-             it with checks: allow the process more address space, or compile it with its source embedded",
-        )?;
-        // The binary may not have been read from its file yet: damaged bytes must not be compiled.
-        code.code_image().load_part(binary)?;
-        let compiler = engine.compiler();
-        let tunables = Tunables { memory_access: MemoryAccess::Checked, ..compiler.tunables };
-        let compiler = Compiler { tunables, ..compiler.clone() };
-        let LoadedArtifact { module, image, .. } =
-            cache::load_or_compile(engine, &compiler, binary.clone(), &BuildOptions::of(engine))?;
-        let code = load::load_module(engine, module, image, false)?;
+        let code = self.compile_checked()?;
         Ok(self.inner.checked.get_or_init(|| code).clone())
     }
-}
 
-fn validate(engine: &Engine, binary: &[u8]) -> Result<belljar_module::Module> {
-    let features = engine.config().features;
-    let binary = Bytes::copy_from_slice(binary);
-    let budget =
-        Budget::new(engine.config().compile_limits.clone(), CompileCancel::new(), binary.len() as u64);
-    build::limited(budget.check(CompileLimit::ModuleSize, binary.len() as u64, None))?;
-    belljar_module::validate_until_stopped(binary.clone(), features, &budget).or_else(|error| {
-        build::limited(budget.end().map_or(Ok(()), Err))?;
-        Err(refusal::explain(error, &binary, features, &budget))
-    })
+    #[cfg(not(feature = "compiler"))]
+    fn compile_checked(&self) -> Result<Arc<LoadedModule>> {
+        belljar_core::bail!(
+            "this process cannot reserve memories of full size, and this build of belljar has no compiler to compile the \
+             module with checks: allow the process more address space, or compile the artifact and create this engine \
+             with Config::memory_reservation(false)"
+        )
+    }
 }
 
 /// The largest file that is read: the limit on the web.

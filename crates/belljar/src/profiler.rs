@@ -4,9 +4,8 @@
 //! a guest's code, or looks up a position twice.
 
 use crate::inspector::{import_called_by, runtime_work};
-use crate::{Engine, Result};
-use anyhow::Context;
-use belljar_core::CodeOffset;
+use crate::{Engine, EngineWeak, Result};
+use belljar_core::{CodeOffset, Context};
 use belljar_profile::{FrameId, Profile, ProfileBuilder, ProfileFrame};
 use belljar_vm::{CodeChunk, HostCallee, HostName, RawFrame, Sample, Sampler, Samples, process_generation};
 use belljar_watch::{FrameInfo, PrintedName};
@@ -46,7 +45,7 @@ use std::time::Duration;
 pub struct Profiler {
     stop: mpsc::Sender<()>,
     thread: JoinHandle<(Profile, Option<io::Error>)>,
-    engine: Weak<crate::engine::Inner>,
+    engine: EngineWeak,
     /// The process that started the profiler.
     process: u32,
 }
@@ -74,7 +73,7 @@ impl Profiler {
             .name("belljar-profiler".into())
             .spawn(move || recorder.record(&stopped))
             .context("could not start the thread that looks up names for the profile")?;
-        Ok(Self { stop, thread, engine: engine.downgrade(), process: process_generation() })
+        Ok(Self { stop, thread, engine: engine.weak(), process: process_generation() })
     }
 
     /// Stops recording and returns the profile. If threads could not be sampled, there is a warning in
@@ -84,16 +83,16 @@ impl Profiler {
     ///
     /// Returns an error in a forked child, or if the profiler's thread has panicked, which is a bug.
     pub fn finish(self) -> Result<Profile> {
-        anyhow::ensure!(
+        belljar_core::ensure!(
             self.process == process_generation(),
             "the profiler was started before the process was forked, and runs only in the parent"
         );
         // Dropping it tells the thread to stop.
         drop(self.stop);
         let ended = self.thread.join();
-        let (profile, problem) =
-            ended.map_err(|_| anyhow::anyhow!("the profiler's thread has panicked: a bug in belljar"))?;
-        if let (Some(problem), Some(engine)) = (problem, Engine::upgrade(&self.engine)) {
+        let (profile, problem) = ended
+            .map_err(|_| belljar_core::format_err!("the profiler's thread has panicked: a bug in belljar"))?;
+        if let (Some(problem), Some(engine)) = (problem, self.engine.upgrade()) {
             engine.warn(format!("a profile lacks threads that could not be sampled: {problem}"));
         }
         Ok(profile)

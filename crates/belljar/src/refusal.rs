@@ -52,7 +52,7 @@ fn explain_by_features(
     let all = UNSUPPORTED.iter().fold(features | everything(), |all, (_, feature)| all | *feature);
     if let Err(stumbled) = check(all) {
         let (name, offset) = unknown_proposal(&stumbled.into(), binary)?;
-        return Some(UnsupportedProposals { names: vec![name], offset }.into());
+        return Some(UnsupportedProposals { names: vec![name], offset, place: None }.into());
     }
     // A proposal may also loosen existing rules: a module that violates them need not use the proposal.
     let uses = |feature: WasmFeatures| match check(all.difference(feature)) {
@@ -62,7 +62,7 @@ fn explain_by_features(
     let names: Vec<_> =
         UNSUPPORTED.iter().filter(|(_, feature)| uses(*feature)).map(|(name, _)| *name).collect();
     if !names.is_empty() {
-        return Some(UnsupportedProposals { names, offset }.into());
+        return Some(UnsupportedProposals { names, offset, place: None }.into());
     }
     let off = SWITCHES.iter().filter(|(_, feature)| !features.contains(*feature));
     let needed = off.filter(|(_, feature)| check(all.difference(*feature)).is_err());
@@ -74,7 +74,7 @@ fn explain_by_features(
 
 /// Returns the proposal whose encoding the validator rejected, and the position.
 fn unknown_proposal(error: &ModuleError, binary: &[u8]) -> Option<(&'static str, u64)> {
-    let ModuleError::Invalid { message, offset } = error else { return None };
+    let ModuleError::Invalid { message, offset, .. } = error else { return None };
     let bytes = binary.get(usize::try_from(*offset).ok()?..)?;
     let name = if message.contains("subopcode") {
         match (*bytes.first()?, number(&bytes[1..])?) {
@@ -107,7 +107,9 @@ fn number(bytes: &[u8]) -> Option<u32> {
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct UnsupportedProposals {
     names: Vec<&'static str>,
-    offset: u64,
+    pub(crate) offset: u64,
+    /// If the binary was made from text: a line end, and the lines that show the position there.
+    pub(crate) place: Option<Box<str>>,
 }
 
 impl UnsupportedProposals {
@@ -126,10 +128,11 @@ impl fmt::Display for UnsupportedProposals {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (names, offset) = (self.names.join(", "), self.offset);
         let proposals = if self.names.len() == 1 { "proposal" } else { "proposals" };
-        write!(
-            f,
-            "the module uses the {proposals} {names}, which this version does not support (at byte {offset:#x})"
-        )
+        write!(f, "the module uses the {proposals} {names}, which this version does not support")?;
+        match &self.place {
+            Some(place) => f.write_str(place),
+            None => write!(f, " (at byte {offset:#x})"),
+        }
     }
 }
 

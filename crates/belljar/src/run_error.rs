@@ -1,5 +1,6 @@
 //! The error of a run that did not return: an [`Error`] with a trap, a backtrace, and further details.
 
+use crate::engine::engine_of;
 use crate::fault_hint::FaultHint;
 use crate::memory_fault::MemoryFault;
 use crate::{
@@ -8,6 +9,12 @@ use crate::{
 use belljar_core::ByteCount;
 use belljar_vm::{Exit, RawStack, StoreCore};
 use std::time::Duration;
+
+/// The errors of stores for which nothing was set that their engine's code needs.
+const NO_EPOCH_DEADLINE: &str = "the store has no epoch deadline, so the guest was interrupted at once: set one with \
+                                 Store::set_epoch_deadline, or turn Config::epoch_interruption off";
+const NO_FUEL: &str =
+    "the store was never given fuel: give it some with Store::set_fuel, or turn Config::consume_fuel off";
 
 /// Returns the error of a run that did not return.
 #[cold]
@@ -18,11 +25,17 @@ pub(crate) fn from_exit(exit: Exit, core: &StoreCore) -> Error {
             let error = match fault {
                 Some(fault) => {
                     let hint = FaultHint::of(&fault, &stack, core);
-                    Error::new(trap).context(MemoryFault { fault, hint })
+                    Error::of_guest(trap).context(MemoryFault { fault, hint })
                 }
                 // Of all interruptions of a guest, only this one is a trap of its own code.
-                None if trap == Trap::Interrupt => Error::new(trap).context("the epoch deadline passed"),
-                None => Error::new(trap),
+                None if trap == Trap::Interrupt => {
+                    Error::of_guest(trap).context(match core.has_epoch_deadline() {
+                        true => "the epoch deadline passed",
+                        false => NO_EPOCH_DEADLINE,
+                    })
+                }
+                None if trap == Trap::OutOfFuel && !core.had_fuel() => Error::of_guest(trap).context(NO_FUEL),
+                None => Error::of_guest(trap),
             };
             let error = match trap == Trap::StackOverflow && !core.is_running() {
                 true => add_small_stack_hint(error, core),
@@ -32,9 +45,11 @@ pub(crate) fn from_exit(exit: Exit, core: &StoreCore) -> Error {
         }
         Exit::Error { error, stack } => with_stack(error, &stack, core),
         Exit::Killed { reason, stack } => {
-            with_stack(Error::new(crate::Trap::Interrupt).context(Killed::new(reason)), &stack, core)
+            with_stack(Error::of_guest(Trap::Interrupt).context(Killed::new(reason)), &stack, core)
         }
-        Exit::Exception { thrown, stack } => with_stack(ThrownException::new(thrown).into(), &stack, core),
+        Exit::Exception { thrown, stack } => {
+            with_stack(Error::of_guest(ThrownException::new(thrown)), &stack, core)
+        }
     };
     match exceeded {
         Some(exceeded) if !error.is::<LimitExceeded>() => error.context(exceeded),
@@ -83,8 +98,14 @@ fn with_stack(error: Error, stack: &RawStack, core: &StoreCore) -> Error {
         return error;
     }
     let error = match core.runtime().dumps_cores() {
-        true => error.context(WasmCoreDump::new(core, stack)),
+        true => error.attach(WasmCoreDump::new(core, stack)),
         false => error,
     };
-    if no_guest_ran { error } else { error.context(WasmBacktrace::new(stack)) }
+    let options = &engine_of(core).config().errors;
+    match options.frames {
+        Some(frames) if !no_guest_ran => {
+            error.attach(WasmBacktrace::new(stack).limited(frames.get(), options.lines))
+        }
+        _ => error,
+    }
 }

@@ -2,6 +2,7 @@
 
 use crate::memory::MemoryAccessError;
 use crate::{Engine, MemoryType, Result, Trap};
+use belljar_core::PageCount;
 pub use belljar_vm::WaitResult;
 use std::fmt;
 use std::time::Duration;
@@ -104,8 +105,9 @@ impl SharedMemory {
     /// growing the memory (in a limiter).
     pub fn grow(&self, delta: u64) -> Result<u64> {
         self.memory.grow(delta, None)?.ok_or_else(|| {
-            anyhow::anyhow!(
-                "could not grow the shared memory by {delta} pages: it has {} and may have {}",
+            belljar_core::format_err!(
+                "could not grow the shared memory by {}: it has {} and may have {}",
+                PageCount(delta),
                 self.size(),
                 self.ty().page_limit()
             )
@@ -170,7 +172,7 @@ fn only_traps(outcome: Result<WaitResult>) -> Result<WaitResult, Trap> {
 /// let mut copy = [0; 3];
 /// data.read(3, &mut copy)?;
 /// assert_eq!(&copy, b"jas");
-/// assert_eq!(data.load_u32(2), Err(Trap::UnalignedAtomic));
+/// assert_eq!(data.load_u32(2), Err(Trap::HeapMisaligned));
 /// assert!(data.read(65534, &mut copy).is_err());
 /// # Ok::<(), belljar::Error>(())
 /// ```
@@ -239,7 +241,7 @@ macro_rules! atomics {
         ///
         /// # Errors
         ///
-        /// Returns [`Trap::UnalignedAtomic`] if the address is not a multiple of the number's size, or
+        /// Returns [`Trap::HeapMisaligned`] if the address is not a multiple of the number's size, or
         /// [`Trap::MemoryOutOfBounds`] if it is out of bounds.
         impl SharedData<'_> {
             $(

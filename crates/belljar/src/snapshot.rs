@@ -45,6 +45,12 @@ impl<T: 'static> Store<T> {
         let state = self.inner.erased().serialize_instance(note)?;
         let core = self.inner.core();
         let code = core.instance_module(InstanceId(0));
-        crate::artifact::serialize::serialize(&self.engine, code.module(), code.code_image(), &state, options)
+        crate::artifact::serialize::serialize(
+            self.engine(),
+            code.module(),
+            code.code_image(),
+            &state,
+            options,
+        )
     }
 }

@@ -3,7 +3,7 @@
 //! In: a described module. Out: a [`StartProblem`] for each such property. Never: anything that depends on imports,
 //! limits or free memory.
 
-use belljar_core::{ByteCount, MemoryIndex, TableIndex};
+use belljar_core::{ByteCount, Counted, MemoryIndex, TableIndex};
 use belljar_module::{ConstExpr, Module, SegmentMode};
 use belljar_vm::TABLE_LIMIT;
 use std::fmt;
@@ -75,14 +75,17 @@ impl fmt::Display for StartProblem {
                 "memory {memory} starts with {pages} pages, but the address space of a process has only {} TiB",
                 ADDRESS_SPACE >> 40
             ),
-            Self::DataOutOfBounds { segment, offset, length, size } => write!(
-                f,
-                "data segment {segment} has {length} bytes for {offset:#x}, but its memory starts with only {}",
-                ByteCount(size)
-            ),
+            Self::DataOutOfBounds { segment, offset, length, size } => {
+                let [length, size] = ByteCount::in_one_unit([length, size]);
+                write!(
+                    f,
+                    "data segment {segment} has {length} for {offset:#x}, but its memory starts with only {size}"
+                )
+            }
             Self::ElementsOutOfBounds { segment, offset, length, size } => write!(
                 f,
-                "element segment {segment} has {length} elements for index {offset}, but its table starts with only {size}"
+                "element segment {segment} has {} for index {offset}, but its table starts with only {size}",
+                Counted(length, "element")
             ),
         }
     }

@@ -1,8 +1,14 @@
 //! Stores, which own everything that a group of instances can reach.
 
-use crate::context::{AsContext, AsContextMut, StoreContext, StoreContextMut};
+use crate::context::{
+    AsContext, AsContextMut, StoreContext, StoreContextMut, fuel_is_counted, get_fuel, set_fuel,
+};
+use crate::engine::engine_of;
 use crate::guest_ranges::GuestRanges;
-use crate::{Engine, Error, KillHandle, KillReason, Limit, LimitGroup, Limits, ResourceUsage, Result};
+use crate::{
+    CallHook, Engine, Error, GcHeapOutOfMemory, KillHandle, KillReason, Limit, LimitGroup, Limits,
+    ResourceUsage, Result,
+};
 use belljar_vm::{Limiter, StoreCore, StoreInner};
 use std::fmt;
 
@@ -12,7 +18,6 @@ use std::fmt;
 /// any other store rejects them. Dropping the store drops everything in it.
 pub struct Store<T: 'static> {
     pub(crate) inner: Box<StoreInner<T>>,
-    pub(crate) engine: Engine,
 }
 
 /// The decision of a store's epoch callback.
@@ -47,10 +52,11 @@ impl<T: 'static> Store<T> {
     /// Creates a store whose data may be set later: see [`Store::replace_data`].
     pub(crate) fn with_data(engine: &Engine, data: Option<T>) -> Result<Self> {
         let mut inner = StoreInner::new(engine.runtime(), data)?;
+        inner.core_mut().set_embedder(Box::new(engine.clone()));
         if engine.config().host_write_check {
             GuestRanges::check_writes(inner.core_mut());
         }
-        Ok(Self { inner, engine: engine.clone() })
+        Ok(Self { inner })
     }
 
     /// Returns a handle with which other threads can kill the store's guest while it runs.
@@ -120,7 +126,7 @@ impl<T: 'static> Store<T> {
 
     /// Returns the store's engine.
     pub fn engine(&self) -> &Engine {
-        &self.engine
+        engine_of(self.core())
     }
 
     /// Sets the guest's limits from now on. What the guest already holds stays. If there is a [`Store::limiter`] as
@@ -132,7 +138,7 @@ impl<T: 'static> Store<T> {
     /// store.set_limits(Limits::default().memory(1 << 20))?;
     /// assert!(Memory::new(&mut store, MemoryType::new(16, None)).is_ok());
     /// let error = Memory::new(&mut store, MemoryType::new(1, None)).unwrap_err();
-    /// assert_eq!(error.to_string(), "memory: the guest wanted 1088 KiB, and its limit is 1 MiB (Limits::memory)");
+    /// assert_eq!(error.to_string(), "memory: the guest wanted 1088 KiB, and its limit is 1024 KiB (Limits::memory)");
     /// assert_eq!(store.resource_usage().memory, 1 << 20);
     /// # Ok::<(), belljar::Error>(())
     /// ```
@@ -142,7 +148,7 @@ impl<T: 'static> Store<T> {
     /// Returns an error if fuel is limited and the engine does not count it.
     pub fn set_limits(&mut self, limits: Limits) -> Result<()> {
         if limits.get(Limit::Fuel).is_some() {
-            fuel_is_counted(&self.engine)?;
+            fuel_is_counted(self.core())?;
         }
         self.inner.core_mut().set_quota(limits.0);
         Ok(())
@@ -180,7 +186,7 @@ impl<T: 'static> Store<T> {
     /// assert_eq!(instance.get_typed_func::<(), i32>(&mut store, "grow")?.call(&mut store, ())?, -1);
     /// assert_eq!(
     ///     store.refused_growth().unwrap().to_string(),
-    ///     "memory: the guest wanted 1088 KiB, and its limit is 1 MiB (Limits::memory)"
+    ///     "memory: the guest wanted 1088 KiB, and its limit is 1024 KiB (Limits::memory)"
     /// );
     /// # Ok::<(), belljar::Error>(())
     /// ```
@@ -214,13 +220,45 @@ impl<T: 'static> Store<T> {
         self.inner.set_limiter(limiter);
     }
 
-    /// Collects all garbage now, instead of when the heap has grown.
+    /// Sets a function that is called at each transition between host and guest: before and after each run of a guest,
+    /// and before and after each host function that it calls. An error of the hook ends the run with this error. There
+    /// is one hook; calls that it makes itself are not reported. Stores without a hook pay nothing.
+    ///
+    /// ```
+    /// use belljar::{CallHook, Engine, Instance, Module, Store};
+    /// let engine = Engine::default();
+    /// let module = Module::new(&engine, r#"(module (func (export "f")))"#)?;
+    /// let mut store = Store::new(&engine, Vec::new());
+    /// store.call_hook(|mut context, transition| {
+    ///     context.data_mut().push(transition);
+    ///     Ok(())
+    /// });
+    /// let f = Instance::new(&mut store, &module, &[])?.get_typed_func::<(), ()>(&mut store, "f")?;
+    /// f.call(&mut store, ())?;
+    /// assert_eq!(*store.data(), [CallHook::CallingWasm, CallHook::ReturningFromWasm]);
+    /// # Ok::<(), belljar::Error>(())
+    /// ```
+    pub fn call_hook(
+        &mut self,
+        mut hook: impl FnMut(StoreContextMut<'_, T>, CallHook) -> Result<()> + Send + Sync + 'static,
+    ) {
+        let hook = move |store: &mut StoreInner<T>, transition| hook(StoreContextMut::new(store), transition);
+        self.inner.set_call_hook(Some(Box::new(hook)));
+    }
+
+    /// Collects all garbage now, instead of when the heap has grown. Pass the error of an allocation that failed, or
+    /// `None`: it makes no difference, because every collection is a full one.
     ///
     /// # Errors
     ///
     /// Returns an error if the heap still exceeds its limit afterwards.
-    pub fn gc(&mut self) -> Result<()> {
-        self.inner.erased().collect_garbage()
+    pub fn gc(&mut self, why: Option<&GcHeapOutOfMemory<()>>) -> Result<()> {
+        self.as_context_mut().gc(why)
+    }
+
+    /// Returns the bytes that the heap of objects takes.
+    pub fn gc_heap_capacity(&self) -> usize {
+        self.core().usage().gc_heap as usize
     }
 
     /// Returns statistics of the garbage collector.
@@ -234,8 +272,7 @@ impl<T: 'static> Store<T> {
     ///
     /// Returns an error if the engine does not count fuel ([`crate::Config::consume_fuel`]).
     pub fn get_fuel(&self) -> Result<u64> {
-        fuel_is_counted(&self.engine)?;
-        Ok(self.inner.core().fuel())
+        get_fuel(self.core())
     }
 
     /// Sets the remaining fuel. A new store has none.
@@ -244,9 +281,7 @@ impl<T: 'static> Store<T> {
     ///
     /// Returns an error if the engine does not count fuel ([`crate::Config::consume_fuel`]).
     pub fn set_fuel(&mut self, fuel: u64) -> Result<()> {
-        fuel_is_counted(&self.engine)?;
-        self.inner.core_mut().set_fuel(fuel);
-        Ok(())
+        set_fuel(self.inner.core_mut(), fuel)
     }
 
     /// Sets the epoch deadline to `ticks_beyond_current` ticks after the engine's current epoch. A guest that reaches
@@ -272,14 +307,6 @@ impl<T: 'static> Store<T> {
         };
         self.inner.set_epoch_callback(Some(Box::new(ask)));
     }
-}
-
-fn fuel_is_counted(engine: &Engine) -> Result<()> {
-    anyhow::ensure!(
-        engine.compiler().tunables.consume_fuel,
-        "the engine does not count fuel: create it with Config::consume_fuel(true)"
-    );
-    Ok(())
 }
 
 impl<T: Default + 'static> Default for Store<T> {

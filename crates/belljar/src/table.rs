@@ -1,7 +1,9 @@
 //! Tables: reading, writing and growing them.
 
 use crate::context::check_store;
+use crate::engine::engine_of;
 use crate::{AsContext, AsContextMut, Ref, Result, TableType, Val};
+use belljar_core::Counted;
 use belljar_vm::{StoreCore, StoreId, Value};
 
 /// A table of references in a store.
@@ -26,7 +28,7 @@ impl Table {
     pub fn new(mut store: impl AsContextMut, ty: TableType, init: Ref) -> Result<Self> {
         let store = store.as_context_mut();
         let init = to_value(init, store.0.core())?;
-        let ty = store.0.core().runtime().own_types(|mut own| ty.map(&mut own))?;
+        let ty = ty.to_core(engine_of(store.0.core()))?;
         let id = store.0.new_table(ty, init)?;
         Ok(Self { store: store.0.core().id(), id })
     }
@@ -39,7 +41,7 @@ impl Table {
     pub fn ty(&self, store: impl AsContext) -> TableType {
         let core = store.as_context().0.core();
         check_store(self.store, core, "Table");
-        core.table_type(self.id).map(&mut |r| core.runtime().show_type(r))
+        TableType::from_core(core.table_type(self.id), engine_of(core))
     }
 
     /// Returns the number of elements.
@@ -51,7 +53,7 @@ impl Table {
     pub fn get(&self, mut store: impl AsContextMut, index: u64) -> Option<Ref> {
         let core = store.as_context_mut().0.core_mut();
         check_store(self.store, core, "Table");
-        Val::from_value(core.table_get(self.id, index)?, core).as_ref()
+        Val::from_value(core.table_get(self.id, index)?, core).ref_()
     }
 
     /// Writes an element.
@@ -82,7 +84,10 @@ impl Table {
                 return refusal.into_error();
             }
             let now = store.core().table_size(self.id);
-            anyhow::anyhow!("could not grow the table by {delta} elements: it has {now}")
+            belljar_core::format_err!(
+                "could not grow the table by {}: it has {now}",
+                Counted(delta, "element")
+            )
         })
     }
 

@@ -1,7 +1,8 @@
 //! Tags, which identify kinds of exceptions.
 
 use crate::context::check_store;
-use crate::{AsContext, AsContextMut, Result, TagType};
+use crate::engine::engine_of;
+use crate::{AsContext, AsContextMut, FuncType, Result, TagType};
 use belljar_core::TagId;
 use belljar_vm::StoreId;
 
@@ -22,7 +23,7 @@ impl Tag {
     /// another type.
     pub fn new(mut store: impl AsContextMut, ty: &TagType) -> Result<Self> {
         let core = store.as_context_mut().0.core_mut();
-        let ty = core.runtime().own_types(|mut own| ty.ty().0.map(&mut own))?;
+        let ty = ty.ty().to_core(engine_of(core))?;
         Ok(Self { store: core.id(), id: core.new_tag(&ty)? })
     }
 
@@ -34,7 +35,7 @@ impl Tag {
     pub fn ty(&self, store: impl AsContext) -> TagType {
         let core = store.as_context().0.core();
         check_store(self.store, core, "Tag");
-        TagType::new(crate::types::shown_func(&core.tag_type(self.id), core.runtime()))
+        TagType::new(FuncType::from_core(&core.tag_type(self.id), engine_of(core)))
     }
 
     /// Returns whether two handles refer to the same tag.

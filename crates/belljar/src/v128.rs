@@ -1,7 +1,7 @@
 use std::fmt;
 
 /// A 128-bit vector.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Default)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub struct V128(u128);
 
 impl V128 {

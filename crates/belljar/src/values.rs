@@ -1,9 +1,11 @@
 //! Values with their types, and reference values.
 
+use crate::engine::engine_of;
 use crate::refs::{handle, raw};
 use crate::v128::V128;
 use crate::{
-    AnyRef, ArrayRef, AsContext, ExnRef, ExternRef, Func, HeapType, Result, Rooted, StructRef, ValType,
+    AnyRef, ArrayRef, AsContext, EqRef, ExnRef, ExternRef, Func, HeapType, RefType, Result, Rooted,
+    StructRef, ValType,
 };
 use belljar_vm::{StoreCore, Value};
 
@@ -21,20 +23,146 @@ pub enum Ref {
     Exn(Option<Rooted<ExnRef>>),
 }
 
+macro_rules! ref_kinds {
+    ($($is:ident $as:ident $unwrap:ident $variant:ident $ty:ty, $what:literal;)*) => {
+        impl Ref {
+            $(
+                #[doc = concat!("Returns whether it is ", $what, ", or null of that type.")]
+                pub const fn $is(&self) -> bool {
+                    matches!(self, Self::$variant(_))
+                }
+
+                #[doc = concat!(
+                    "Returns it, if it is ", $what, ": `Some(None)` for null, and `None` for a reference of another type."
+                )]
+                pub const fn $as(&self) -> Option<Option<&$ty>> {
+                    match self {
+                        Self::$variant(it) => Some(it.as_ref()),
+                        _ => None,
+                    }
+                }
+
+                #[doc = concat!(
+                    "Returns it, or `None` for null.\n\n# Panics\n\nPanics if it is not ", $what, "."
+                )]
+                #[track_caller]
+                pub const fn $unwrap(&self) -> Option<&$ty> {
+                    match self {
+                        Self::$variant(it) => it.as_ref(),
+                        _ => panic!(concat!("expected a reference that is ", $what)),
+                    }
+                }
+            )*
+        }
+    };
+}
+
+ref_kinds! {
+    is_func as_func unwrap_func Func Func, "a function";
+    is_extern as_extern unwrap_extern Extern Rooted<ExternRef>, "a host value";
+    is_any as_any unwrap_any Any Rooted<AnyRef>, "an internal reference";
+    is_exn as_exn unwrap_exn Exn Rooted<ExnRef>, "an exception";
+}
+
 impl Ref {
+    /// Returns the null of a heap type's hierarchy.
+    pub fn null(heap_type: &HeapType) -> Self {
+        match heap_type.top() {
+            HeapType::Func => Self::Func(None),
+            HeapType::Extern => Self::Extern(None),
+            HeapType::Exn => Self::Exn(None),
+            _ => Self::Any(None),
+        }
+    }
+
+    /// Returns the default value of a type: null. Returns `None` for references that cannot be null.
+    pub fn default_for_ty(ty: &RefType) -> Option<Self> {
+        ty.is_nullable().then(|| Self::null(ty.heap_type()))
+    }
+
     /// Returns whether the reference is null.
-    pub fn is_null(&self) -> bool {
+    pub const fn is_null(&self) -> bool {
         matches!(self, Self::Func(None) | Self::Extern(None) | Self::Any(None) | Self::Exn(None))
     }
 
-    /// Returns the function, if this is a function reference that is not null.
-    pub fn as_func(&self) -> Option<&Func> {
-        match self {
-            Self::Func(Some(func)) => Some(func),
-            _ => None,
+    /// Returns whether the reference is not null.
+    pub const fn is_non_null(&self) -> bool {
+        !self.is_null()
+    }
+
+    /// Returns the type of the reference. If it is not null, it is the type of the referenced object.
+    ///
+    /// # Errors
+    ///
+    /// Returns an error if the reference is no longer valid, or belongs to another store.
+    pub fn ty(&self, store: impl AsContext) -> Result<RefType> {
+        match Val::from(*self).ty(store)? {
+            ValType::Ref(ty) => Ok(ty),
+            number => unreachable!("the type of a reference is not {number}"),
         }
     }
+
+    /// Returns whether the reference is of this type.
+    ///
+    /// # Errors
+    ///
+    /// Returns an error as [`Ref::ty`] does.
+    pub fn matches_ty(&self, store: impl AsContext, ty: &RefType) -> Result<bool> {
+        let found = self.ty(store)?;
+        Ok(match self.is_null() {
+            true => ty.is_nullable() && found.heap_type().top() == ty.heap_type().top(),
+            false => found.matches(ty),
+        })
+    }
 }
+
+impl From<Option<Func>> for Ref {
+    fn from(func: Option<Func>) -> Self {
+        Self::Func(func)
+    }
+}
+
+impl From<Option<Rooted<ExternRef>>> for Ref {
+    fn from(value: Option<Rooted<ExternRef>>) -> Self {
+        Self::Extern(value)
+    }
+}
+
+impl From<Option<Rooted<AnyRef>>> for Ref {
+    fn from(value: Option<Rooted<AnyRef>>) -> Self {
+        Self::Any(value)
+    }
+}
+
+impl From<Rooted<ExnRef>> for Ref {
+    fn from(value: Rooted<ExnRef>) -> Self {
+        Self::Exn(Some(value))
+    }
+}
+
+impl From<Option<Rooted<ExnRef>>> for Ref {
+    fn from(value: Option<Rooted<ExnRef>>) -> Self {
+        Self::Exn(value)
+    }
+}
+
+macro_rules! from_any_kind {
+    ($($kind:ident)*) => {$(
+        impl From<Rooted<$kind>> for Ref {
+            fn from(value: Rooted<$kind>) -> Self {
+                Self::Any(Some(value.to_anyref()))
+            }
+        }
+
+        impl From<Option<Rooted<$kind>>> for Ref {
+            fn from(value: Option<Rooted<$kind>>) -> Self {
+                Self::Any(value.map(Rooted::<$kind>::to_anyref))
+            }
+        }
+    )*};
+}
+
+from_any_kind!(EqRef StructRef ArrayRef);
 
 impl From<Func> for Ref {
     fn from(func: Func) -> Self {
@@ -120,10 +248,43 @@ accessors! {
     f32 unwrap_f32 f32, Val::F32(v) => f32::from_bits(v);
     f64 unwrap_f64 f64, Val::F64(v) => f64::from_bits(v);
     v128 unwrap_v128 V128, Val::V128(v) => v;
-    func_ref unwrap_func_ref Option<Func>, Val::FuncRef(v) => v;
-    extern_ref unwrap_extern_ref Option<Rooted<ExternRef>>, Val::ExternRef(v) => v;
-    any_ref unwrap_any_ref Option<Rooted<AnyRef>>, Val::AnyRef(v) => v;
-    exn_ref unwrap_exn_ref Option<Rooted<ExnRef>>, Val::ExnRef(v) => v;
+}
+
+macro_rules! reference_accessors {
+    ($($get:ident $unwrap:ident $variant:ident $ty:ty;)*) => {
+        impl Val {
+            $(
+                #[doc = concat!(
+                    "Returns the reference, if the value is a `", stringify!($variant), "`: `Some(None)` for null."
+                )]
+                pub const fn $get(&self) -> Option<Option<&$ty>> {
+                    match self {
+                        Self::$variant(it) => Some(it.as_ref()),
+                        _ => None,
+                    }
+                }
+
+                #[doc = concat!(
+                    "Returns the reference, or `None` for null.\n\n# Panics\n\nPanics if the value is not a `",
+                    stringify!($variant), "`."
+                )]
+                #[track_caller]
+                pub fn $unwrap(&self) -> Option<&$ty> {
+                    self.$get().unwrap_or_else(|| panic!("expected a {}, found {self:?}", stringify!($variant)))
+                }
+            )*
+        }
+    };
+}
+
+reference_accessors! {
+    funcref unwrap_funcref FuncRef Func;
+    func_ref unwrap_func_ref FuncRef Func;
+    externref unwrap_externref ExternRef Rooted<ExternRef>;
+    extern_ref unwrap_extern_ref ExternRef Rooted<ExternRef>;
+    anyref unwrap_anyref AnyRef Rooted<AnyRef>;
+    any_ref unwrap_any_ref AnyRef Rooted<AnyRef>;
+    exnref unwrap_exnref ExnRef Rooted<ExnRef>;
 }
 
 impl Val {
@@ -135,17 +296,23 @@ impl Val {
     pub fn ty(&self, store: impl AsContext) -> Result<ValType> {
         let core = store.as_context().0.core();
         let value = self.to_value(core)?;
-        Ok(match core.type_of_value(&value) {
-            ValType::Ref(ty) => {
-                let heap = crate::types::shown_heap(ty.heap_type(), core.runtime());
-                crate::RefType::new(ty.is_nullable(), heap).into()
-            }
-            number => number,
-        })
+        Ok(ValType::from_core(core.type_of_value(&value), engine_of(core)))
     }
 
-    /// Returns the default value of a type: zero or null. Returns `None` for references that cannot be null, and for
-    /// references to defined types, which only an engine can resolve.
+    /// Returns whether the value is of this type.
+    ///
+    /// # Errors
+    ///
+    /// Returns an error as [`Val::ty`] does.
+    pub fn matches_ty(&self, store: impl AsContext, ty: &ValType) -> Result<bool> {
+        let store = store.as_context();
+        match (self.ref_(), ty) {
+            (Some(reference), ValType::Ref(ty)) => reference.matches_ty(store, ty),
+            (_, ty) => Ok(self.ty(store)?.matches(ty)),
+        }
+    }
+
+    /// Returns the default value of a type: zero or null. Returns `None` for references that cannot be null.
     pub fn default_for_ty(ty: &ValType) -> Option<Self> {
         Some(match ty {
             ValType::I32 => Self::I32(0),
@@ -153,20 +320,43 @@ impl Val {
             ValType::F32 => Self::F32(0),
             ValType::F64 => Self::F64(0),
             ValType::V128 => Self::V128(V128::from(0)),
-            ValType::Ref(r) if !r.is_nullable() => return None,
-            ValType::Ref(r) => match r.heap_type() {
-                HeapType::Func | HeapType::NoFunc => Self::FuncRef(None),
-                HeapType::Extern | HeapType::NoExtern => Self::ExternRef(None),
-                HeapType::Exn | HeapType::NoExn => Self::ExnRef(None),
-                HeapType::Defined(_) => return None,
-                _ => Self::AnyRef(None),
-            },
+            ValType::Ref(ty) => Ref::default_for_ty(ty)?.into(),
         })
     }
 
+    /// Returns the default value of a type: zero or null.
+    ///
+    /// # Panics
+    ///
+    /// Panics if the type has none: see [`Val::default_for_ty`].
+    #[track_caller]
+    pub fn default(ty: ValType) -> Self {
+        Self::default_for_ty(&ty).unwrap_or_else(|| panic!("{ty} has no default value"))
+    }
+
+    /// Returns the null of a heap type's hierarchy.
+    pub fn null_ref(heap_type: &HeapType) -> Self {
+        Ref::null(heap_type).into()
+    }
+
+    /// Returns the null function reference.
+    pub const fn null_func_ref() -> Self {
+        Self::FuncRef(None)
+    }
+
+    /// Returns the null external reference.
+    pub const fn null_extern_ref() -> Self {
+        Self::ExternRef(None)
+    }
+
+    /// Returns the null internal reference.
+    pub const fn null_any_ref() -> Self {
+        Self::AnyRef(None)
+    }
+
     /// Returns the reference, if the value is one.
-    pub fn as_ref(&self) -> Option<Ref> {
-        match *self {
+    pub fn ref_(self) -> Option<Ref> {
+        match self {
             Self::FuncRef(f) => Some(Ref::Func(f)),
             Self::ExternRef(e) => Some(Ref::Extern(e)),
             Self::AnyRef(a) => Some(Ref::Any(a)),
@@ -228,7 +418,13 @@ from! {
     Option<Rooted<ExternRef>>, v => Val::ExternRef(v);
     Rooted<AnyRef>, v => Val::AnyRef(Some(v));
     Option<Rooted<AnyRef>>, v => Val::AnyRef(v);
+    Rooted<EqRef>, v => Val::AnyRef(Some(v.to_anyref()));
+    Option<Rooted<EqRef>>, v => Val::AnyRef(v.map(Rooted::<EqRef>::to_anyref));
     Rooted<StructRef>, v => Val::AnyRef(Some(v.to_anyref()));
+    Option<Rooted<StructRef>>, v => Val::AnyRef(v.map(Rooted::<StructRef>::to_anyref));
     Rooted<ArrayRef>, v => Val::AnyRef(Some(v.to_anyref()));
+    Option<Rooted<ArrayRef>>, v => Val::AnyRef(v.map(Rooted::<ArrayRef>::to_anyref));
     Rooted<ExnRef>, v => Val::ExnRef(Some(v));
+    Option<Rooted<ExnRef>>, v => Val::ExnRef(v);
+    u128, v => Val::V128(v.into());
 }

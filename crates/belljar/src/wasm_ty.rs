@@ -1,8 +1,9 @@
 //! Rust types that correspond to wasm types, over which typed functions and host closures are generic.
 
-use crate::refs::{handle, raw};
+use crate::refs::{handle, owned_handle, owned_raw, raw};
 use crate::{
-    AnyRef, ArrayRef, EqRef, ExnRef, ExternRef, Func, I31, Result, Rooted, StructRef, V128, ValType,
+    AnyRef, ArrayRef, EqRef, ExnRef, ExternRef, F32, F64, Func, GcRef, I31, NoExtern, NoFunc, NoneRef,
+    OwnedRooted, Result, Rooted, StructRef, V128, ValType,
 };
 use belljar_core::HeapType;
 use belljar_vm::{
@@ -31,7 +32,10 @@ mod sealed {
 /// | `Option<`[`I31`]`>` | `i31ref` |
 /// | `Option<`[`Rooted`]`<`[`ExnRef`]`>>` | `exnref` |
 ///
-/// Without the `Option`, references cannot be null: `Rooted<StructRef>` is `(ref struct)`.
+/// | `Option<`[`NoneRef`]`>`, `Option<`[`NoFunc`]`>`, `Option<`[`NoExtern`]`>` | `nullref`, `nullfuncref`, `nullexternref` |
+///
+/// Without the `Option`, references cannot be null: `Rooted<StructRef>` is `(ref struct)`. Instead of a [`Rooted`], an
+/// [`OwnedRooted`] can be passed or received.
 pub trait WasmTy: sealed::Sealed + Send + Sized + 'static {
     #[doc(hidden)]
     type Abi: AbiTy;
@@ -42,7 +46,8 @@ pub trait WasmTy: sealed::Sealed + Send + Sized + 'static {
 
     /// Returns the wasm type.
     fn valtype() -> ValType {
-        Self::Abi::TY
+        // The types of `Abi` are abstract.
+        ValType::from_abstract(Self::Abi::TY)
     }
 }
 
@@ -74,11 +79,17 @@ wasm_ty! {
     u64, i64, (v, _store) => Ok(v as i64), (v, _store) => v as u64;
     f32, f32, (v, _store) => Ok(v), (v, _store) => v;
     f64, f64, (v, _store) => Ok(v), (v, _store) => v;
+    F32, f32, (v, _store) => Ok(v.to_float()), (v, _store) => F32::from_float(v);
+    F64, f64, (v, _store) => Ok(v.to_float()), (v, _store) => F64::from_float(v);
     V128, RawVector, (v, _store) => Ok(RawVector(v.as_u128())), (v, _store) => V128::from(v.0);
     Option<Func>, RawFunc, (v, store) => Func::to_raw(v, store), (v, store) => Func::from_raw(v, store);
     Option<Rooted<ExternRef>>, RawExtern, (v, store) => raw(v, store), (v, store) => handle(v, store);
     Option<Rooted<AnyRef>>, RawAny, (v, store) => raw(v, store), (v, store) => handle(v, store);
     Option<Rooted<ExnRef>>, RawExn, (v, store) => raw(v, store), (v, store) => handle(v, store);
+    Option<OwnedRooted<ExternRef>>, RawExtern,
+        (v, store) => owned_raw(v, store), (v, store) => owned_handle(v, store);
+    Option<OwnedRooted<AnyRef>>, RawAny, (v, store) => owned_raw(v, store), (v, store) => owned_handle(v, store);
+    Option<OwnedRooted<ExnRef>>, RawExn, (v, store) => owned_raw(v, store), (v, store) => owned_handle(v, store);
 }
 
 /// Implements [`WasmTy`] for types that are narrower than the top of their hierarchy. Values that cannot be null come
@@ -102,6 +113,8 @@ macro_rules! narrow_handles {
 
         narrow_ty! {$(
             $kind, $raw false Rooted<$kind>, (v, store) => v.raw(store), (v, store) => Rooted::new(store, v);
+            $kind, $raw false OwnedRooted<$kind>,
+                (v, store) => v.raw(store), (v, store) => OwnedRooted::new(store, v);
         )*}
     };
 }
@@ -129,6 +142,12 @@ narrow_ty! {
         (v, store) => raw(v, store), (v, store) => handle(v, store);
     ArrayRef, RawAny true Option<Rooted<ArrayRef>>,
         (v, store) => raw(v, store), (v, store) => handle(v, store);
+    EqRef, RawAny true Option<OwnedRooted<EqRef>>,
+        (v, store) => owned_raw(v, store), (v, store) => owned_handle(v, store);
+    StructRef, RawAny true Option<OwnedRooted<StructRef>>,
+        (v, store) => owned_raw(v, store), (v, store) => owned_handle(v, store);
+    ArrayRef, RawAny true Option<OwnedRooted<ArrayRef>>,
+        (v, store) => owned_raw(v, store), (v, store) => owned_handle(v, store);
     I31, RawAny true Option<I31>,
         (v, _store) => Ok(v.map(I31::to_raw).unwrap_or_default()), (v, store) => I31::from_raw(v, store);
     I31, RawAny false I31,
@@ -138,6 +157,29 @@ narrow_ty! {
 }
 
 const NOT_NULL: &str = "a reference that cannot be null";
+
+/// Implements [`WasmTy`] for the types of null references.
+macro_rules! null_ty {
+    ($($name:ident $heap:ident $raw:ident;)*) => {
+        $(impl RefKind for $name {
+            const HEAP: HeapType = HeapType::$heap;
+        })*
+
+        narrow_ty! {$(
+            $name, $raw true Option<$name>, (_null, _store) => Ok($raw::NULL), (_null, _store) => None;
+            // A guest's function with such a parameter or result is never called, or never returns.
+            $name, $raw false $name, (v, _store) => v.never(), (_never, _store) => panic!("{NO_VALUE}");
+        )*}
+    };
+}
+
+const NO_VALUE: &str = "a value of a type that has none";
+
+null_ty! {
+    NoneRef None RawAny;
+    NoFunc NoFunc RawFunc;
+    NoExtern NoExtern RawExtern;
+}
 
 /// The parameters of a typed function: a [`WasmTy`], or a tuple of up to 16.
 pub trait WasmParams: Send + 'static {
@@ -280,7 +322,7 @@ macro_rules! tuples {
 macro_rules! for_each_arity {
     ($callback:ident) => {
         $callback!();
-        for_each_arity!(@ $callback [] A1 A2 A3 A4 A5 A6 A7 A8 A9 A10 A11 A12 A13 A14 A15 A16);
+        for_each_arity!(@ $callback [] A1 A2 A3 A4 A5 A6 A7 A8 A9 A10 A11 A12 A13 A14 A15 A16 A17);
     };
     (@ $callback:ident [$($done:ident)*] $next:ident $($rest:ident)*) => {
         $callback!($($done)* $next);

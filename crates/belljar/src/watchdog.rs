@@ -3,7 +3,7 @@
 //! One thread of the process serves all watchdogs. It starts with the first watchdog and ends with the last.
 
 use crate::{Inspector, Result, Stack};
-use anyhow::Context;
+use belljar_core::Context;
 use belljar_vm::{hold_while_forking, process_generation, this_thread_id, thread_cpu_time};
 use std::collections::BTreeMap;
 use std::fmt;

@@ -542,7 +542,7 @@ fn code_for_another_processor_is_kept_and_never_executed() {
     let again = Module::deserialize(&engine, &artifact).unwrap();
     refused(Instance::new(&mut store, &again, &[]).unwrap_err());
     // Trampolines are code as well.
-    let ty = belljar::FuncType::new(&engine, [belljar::ValType::V128; 20], []);
+    let ty = belljar::FuncType::new(&engine, vec![belljar::ValType::V128; 20], []);
     let made = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
         belljar::Func::new(&mut store, ty, |_, _, _| Ok(()));
     }));

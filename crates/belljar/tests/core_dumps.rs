@@ -343,8 +343,7 @@ fn the_backtrace_is_as_short_as_without() -> Result<()> {
         let instance = Instance::new(&mut store, &Module::new(&engine, wat)?, &[])?;
         let error = instance.get_typed_func::<(), i32>(&mut store, "run")?.call(&mut store, ()).unwrap_err();
         let backtrace = error.downcast_ref::<WasmBacktrace>().unwrap();
-        assert_eq!(error.to_string(), backtrace.to_string());
-        told.push(error.to_string());
+        told.push(backtrace.to_string());
         if let Some(dump) = error.downcast_ref::<WasmCoreDump>() {
             read(&dump.serialize(&mut store, ""));
         }
@@ -372,7 +371,7 @@ fn errors_of_the_host_and_deeper_runs() -> Result<()> {
     *store.data_mut() = instance.get_func(&mut store, "deep");
     let error = run.call(&mut store, ()).unwrap_err();
     assert_eq!(functions(error.downcast_ref().unwrap()), [2, 1]);
-    assert_eq!(error.chain().filter(|e| e.to_string().starts_with("wasm core dump")).count(), 1);
+    assert_eq!(format!("{error:?}").matches("wasm core dump").count(), 1);
     Ok(())
 }
 

@@ -1,9 +1,9 @@
 //! Exceptions between host and guest: each can catch what the other throws.
 
 use belljar::{
-    Caller, Config, Engine, Error, ExnRef, Extern, ExternRef, Func, FuncType, Instance, Module, Ref, RefType,
-    Result, Rooted, Store, Table, TableType, Tag, TagType, ThrownException, Trap, Val, ValType,
-    WasmBacktrace,
+    AsContextMut, Caller, Config, Engine, Error, ExnRef, ExnRefPre, ExnType, Extern, ExternRef, Func,
+    FuncType, Instance, Module, Ref, RefType, Result, Rooted, Store, Table, TableType, Tag, TagType,
+    ThrownException, Trap, Val, ValType, WasmBacktrace,
 };
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
@@ -21,6 +21,17 @@ fn instance(store: &mut Store<Vec<i32>>, wat: &str, imports: &[Extern]) -> Resul
 fn tag(store: &mut Store<Vec<i32>>, params: impl IntoIterator<Item = ValType>) -> Result<Tag> {
     let ty = FuncType::new(store.engine(), params, []);
     Tag::new(store, &TagType::new(ty))
+}
+
+/// Creates an exception.
+fn throwable(
+    mut store: impl AsContextMut<Data = Vec<i32>>,
+    tag: &Tag,
+    fields: &[Val],
+) -> Result<Rooted<ExnRef>> {
+    let ty = ExnType::from_tag_type(&tag.ty(&store))?;
+    let pre = ExnRefPre::new(&mut store, ty);
+    ExnRef::new(store, &pre, tag, fields)
 }
 
 /// Throws what its import throws, or catches it: `catch` returns the payload, `all` returns 1, `pass` catches another
@@ -55,12 +66,12 @@ fn a_guest_catches_what_the_host_throws() -> Result<()> {
         let mut store = store(gc_stress)?;
         let tag = tag(&mut store, [ValType::I32])?;
         let typed = Func::wrap(&mut store, move |mut caller: Caller<'_, Vec<i32>>, x: i32| -> Result<()> {
-            let exception = ExnRef::new(&mut caller, &tag, &[Val::I32(x + 1)])?;
+            let exception = throwable(&mut caller, &tag, &[Val::I32(x + 1)])?;
             caller.throw(exception)
         });
         let ty = FuncType::new(store.engine(), [ValType::I32], []);
         let dynamic = Func::new(&mut store, ty, move |mut caller: Caller<'_, Vec<i32>>, params, _| {
-            let exception = ExnRef::new(&mut caller, &tag, params)?;
+            let exception = throwable(&mut caller, &tag, params)?;
             caller.throw::<()>(exception).map_err(|error| error.context("said on the way"))
         });
         for (f, payload) in [(typed, 8), (dynamic, 7)] {
@@ -100,7 +111,7 @@ fn what_is_no_exception_is_not_caught() -> Result<()> {
 fn an_exception_of_another_store_is_an_error() -> Result<()> {
     let (mut one, mut other) = (store(false)?, store(false)?);
     let foreign = tag(&mut other, [])?;
-    let exception = ExnRef::new(&mut other, &foreign, &[])?;
+    let exception = throwable(&mut other, &foreign, &[])?;
     assert!(one.throw::<()>(exception).unwrap_err().downcast_ref::<ThrownException>().is_none());
     let thrown = other.throw::<()>(exception).unwrap_err().downcast::<ThrownException>()?;
     assert!(thrown.exception(&mut one).is_err());
@@ -131,7 +142,8 @@ fn the_host_catches_and_throws_again() -> Result<()> {
         let values = Table::new(&mut store, TableType::new(RefType::EXTERNREF, 1, None), Ref::Extern(None))?;
         let hidden = Table::new(&mut store, TableType::new(RefType::FUNCREF, 1, None), Ref::Func(None))?;
         let host = Func::wrap(&mut store, move |mut caller: Caller<'_, Vec<i32>>, x: i32| -> Result<()> {
-            let throw = hidden.get(&mut caller, 0).and_then(|r| r.as_func().copied()).expect("it is there");
+            let throw =
+                hidden.get(&mut caller, 0).and_then(|r| r.unwrap_func().copied()).expect("it is there");
             let value = ExternRef::new(&mut caller, x)?;
             values.set(&mut caller, 0, Ref::Extern(Some(value)))?;
             let error = throw.call(&mut caller, &[Val::I32(x), value.into()], &mut []).unwrap_err();
@@ -149,12 +161,12 @@ fn the_host_catches_and_throws_again() -> Result<()> {
         for x in 0..20 {
             run.call(&mut store, &[Val::I32(x), Val::ExternRef(None)], &mut results)?;
             if x % 2 == 1 {
-                assert!(results[1].unwrap_extern_ref().is_none());
+                assert!(results[1].unwrap_externref().copied().is_none());
                 assert_eq!(results[2].unwrap_i64(), 0);
                 continue;
             }
             assert_eq!((results[0].unwrap_i32(), results[2].unwrap_i64()), (x, 99));
-            let value: Rooted<ExternRef> = results[1].unwrap_extern_ref().expect("what was thrown");
+            let value: Rooted<ExternRef> = results[1].unwrap_externref().copied().expect("what was thrown");
             assert_eq!(value.data(&store)?.and_then(|data| data.downcast_ref()), Some(&x));
         }
         assert_eq!(store.data().len(), 20);
@@ -174,7 +186,7 @@ fn an_uncaught_exception_is_kept_for_the_embedder() -> Result<()> {
             let value = ExternRef::new(&mut store, x)?;
             errors.push(throw.call(&mut store, &[Val::I32(x), value.into()], &mut []).unwrap_err());
         }
-        store.gc()?;
+        store.gc(None)?;
         for (x, error) in errors.iter().enumerate() {
             assert_eq!(error.root_cause().to_string(), "an exception was thrown that nothing caught");
             assert_eq!(error.downcast_ref::<WasmBacktrace>().expect("a stack").frames().len(), 1);
@@ -182,7 +194,7 @@ fn an_uncaught_exception_is_kept_for_the_embedder() -> Result<()> {
             assert_eq!(Some(thrown.tag(&mut store)?), instance.get_tag(&mut store, "t"));
             let exception = thrown.exception(&mut store)?;
             assert_eq!(exception.field(&mut store, 0)?.unwrap_i32(), x as i32);
-            let value = exception.field(&mut store, 1)?.unwrap_extern_ref().expect("it was given");
+            let value = exception.field(&mut store, 1)?.unwrap_externref().copied().expect("it was given");
             assert_eq!(value.data(&store)?.and_then(|data| data.downcast_ref()), Some(&(x as i32)));
             assert_eq!(exception.field(&mut store, 2)?.unwrap_i64(), 99);
             assert!(exception.field(&mut store, 3).is_err());
@@ -205,12 +217,12 @@ fn exceptions_are_values() -> Result<()> {
         (func (export "payload") (result i32 f64)
             (block $h (result i32 f64) (try_table (catch $t $h) (throw_ref (global.get $kept))) (unreachable))))"#;
     let instance = instance(&mut store, wat, &[tag.into()])?;
-    let exception = ExnRef::new(&mut store, &tag, &[Val::I32(3), Val::F64(2.5_f64.to_bits())])?;
-    assert!(ExnRef::new(&mut store, &tag, &[Val::I32(3)]).is_err());
-    assert!(ExnRef::new(&mut store, &tag, &[Val::I32(3), Val::I32(4)]).is_err());
+    let exception = throwable(&mut store, &tag, &[Val::I32(3), Val::F64(2.5_f64.to_bits())])?;
+    assert!(throwable(&mut store, &tag, &[Val::I32(3)]).is_err());
+    assert!(throwable(&mut store, &tag, &[Val::I32(3), Val::I32(4)]).is_err());
     let keep = instance.get_typed_func::<Option<Rooted<ExnRef>>, ()>(&mut store, "keep")?;
     keep.call(&mut store, Some(exception))?;
-    store.gc()?;
+    store.gc(None)?;
     let kept = instance.get_typed_func::<(), Option<Rooted<ExnRef>>>(&mut store, "kept")?;
     let kept = kept.call(&mut store, ())?.expect("it was kept");
     assert!(Rooted::ref_eq(&store, &kept, &exception)?);

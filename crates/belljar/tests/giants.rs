@@ -2,7 +2,7 @@
 //! results as the usual settings.
 //!
 //! Each shape is written together with its result. The large sizes are above the threshold for huge functions in
-//! `optimize/src/tuning.rs`; the small ones run with both settings.
+//! `optimize/src/tier/tuning.rs`; the small ones run with both settings.
 
 use belljar::{Config, Engine, Linker, Module, Result, Store, Trap};
 use std::fmt::Write;

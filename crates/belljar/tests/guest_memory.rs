@@ -658,10 +658,10 @@ fn allocators_are_found_by_their_types() -> Result<()> {
     for (names, expected) in [
         (
             ("init", Some("gone")),
-            "the guest has no export named `gone`; found only `malloc`, `init`, `deinit`",
+            "the instance has no export named `gone`: found only `malloc`, `init`, `deinit`",
         ),
         (("deinit", None), ""),
-        (("gone", None), "this cannot be the guest's allocator: the guest has no export named `gone`"),
+        (("gone", None), "this cannot be the guest's allocator: the instance has no export named `gone`"),
     ] {
         // `deinit` has the type of an allocator that takes an alignment.
         let made = GuestAlloc::named(&mut store, instance, names.0, names.1);

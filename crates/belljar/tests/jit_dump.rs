@@ -9,10 +9,10 @@ use std::os::unix::fs::{FileExt, PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 
 /// C++ with debug information; its source is in the same folder.
-const SHAPES: &[u8] = include_bytes!("../../watch/tests/dwarf/shapes.wasm");
-const MOVED: &[u8] = include_bytes!("../../watch/tests/dwarf/moved.wasm");
-const MOVED_AGAIN: &[u8] = include_bytes!("../../watch/tests/dwarf/moved.opt.wasm");
-const SHAPES_SOURCE: &str = include_str!("../../watch/tests/dwarf/shapes.cpp");
+const SHAPES: &[u8] = include_bytes!("dwarf/shapes.wasm");
+const MOVED: &[u8] = include_bytes!("dwarf/moved.wasm");
+const MOVED_AGAIN: &[u8] = include_bytes!("dwarf/moved.opt.wasm");
+const SHAPES_SOURCE: &str = include_str!("dwarf/shapes.cpp");
 
 #[derive(Debug)]
 struct Header {

@@ -57,7 +57,7 @@ fn in_a_loop() {
     let error = run.call(&mut store, ()).unwrap_err();
     assert_killed(&error, "enough");
     let names: Vec<_> = error.downcast_ref::<WasmBacktrace>().unwrap().frames().to_vec();
-    assert_eq!(names.iter().filter_map(|f| f.func_name()).collect::<Vec<_>>(), ["spin", "f"]);
+    assert_eq!(names.iter().filter_map(|f| f.func_name()).collect::<Vec<_>>(), ["spin", "f", "run"]);
     killer.join().unwrap();
     assert!(!store.kill_handle().kill("too late").unwrap());
     assert_dead(store, instance, &run);

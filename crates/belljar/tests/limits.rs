@@ -76,7 +76,7 @@ fn memories_of_one_module_count_together() {
     let error = instance(&mut store(&engine, Limits::unlimited().memory(4 * PAGE - 1)), wat).unwrap_err();
     assert_eq!(
         exceeded(&error),
-        "memory: the guest wanted 256 KiB, and its limit is 262143 bytes (Limits::memory)"
+        "memory: the guest wanted 262144 bytes, and its limit is 262143 bytes (Limits::memory)"
     );
 }
 
@@ -166,7 +166,7 @@ fn the_limiter_of_the_data_has_a_say_too() {
     let module = Module::new(&engine, "(module)").unwrap();
     Instance::new(&mut store, &module, &[]).unwrap();
     let error = Instance::new(&mut store, &module, &[]).unwrap_err();
-    assert_eq!(error.to_string(), "the store holds 1 instances, and its limit is 1");
+    assert_eq!(error.to_string(), "instances: the store has 1, and its limit is 1");
 }
 
 #[test]
@@ -182,7 +182,7 @@ fn the_heap_of_objects_has_an_end() {
     let text = exceeded(&error);
     assert!(
         text.starts_with("gc_heap: the guest wanted ")
-            && text.ends_with("its limit is 3 MiB (Limits::gc_heap)"),
+            && text.ends_with("its limit is 3145728 bytes (Limits::gc_heap)"),
         "{text}"
     );
     let used = store.resource_usage().gc_heap;

@@ -8,7 +8,7 @@ use belljar::{
 fn engine(reserve: bool) -> Engine {
     let mut config = Config::new();
     config.wasm_memory64(true).wasm_multi_memory(true).wasm_custom_page_sizes(true);
-    Engine::new(config.memory_reservation(reserve)).unwrap()
+    Engine::new(config.memory_reservation(if reserve { 4 << 30 } else { 0 })).unwrap()
 }
 
 fn instance(store: &mut Store<()>, wat: &str, imports: &[Extern]) -> Result<Instance> {

@@ -41,13 +41,13 @@ fn what_the_host_holds_survives_collections() -> Result<()> {
         for i in 0..100 {
             list = push.call(&mut store, (i, list))?;
         }
-        store.gc()?;
+        store.gc(None)?;
         assert_eq!(sum.call(&mut store, list)?, 4950);
         let first = list.unwrap().as_struct(&store)?.unwrap();
         assert_eq!(first.field(&mut store, 0)?.unwrap_i32(), 99);
         first.set_field(&mut store, 0, Val::I32(1))?;
         first.set_field(&mut store, 1, Val::AnyRef(None))?;
-        store.gc()?;
+        store.gc(None)?;
         assert_eq!(sum.call(&mut store, list)?, 1);
     }
     Ok(())
@@ -58,7 +58,7 @@ fn a_handle_ends_with_its_scope() -> Result<()> {
     let engine = engine(false);
     let mut store = Store::new(&engine, ());
     let ty = StructType::new(&engine, [])?;
-    let pre = StructRefPre::new(&ty);
+    let pre = StructRefPre::new(&mut store, ty);
     let (short, long) = {
         let mut scope = RootScope::new(&mut store);
         let short = StructRef::new(&mut scope, &pre, &[])?;
@@ -105,10 +105,10 @@ fn host_values_are_dropped_when_nobody_can_reach_them() -> Result<()> {
         ExternRef::new(&mut scope, value.clone())?.to_owned_rooted(&mut scope)?
     };
     assert_eq!(Arc::strong_count(&value), 12);
-    store.gc()?;
+    store.gc(None)?;
     assert_eq!(Arc::strong_count(&value), 2);
     drop(kept);
-    store.gc()?;
+    store.gc(None)?;
     assert_eq!(Arc::strong_count(&value), 1);
     Ok(())
 }
@@ -117,16 +117,18 @@ fn host_values_are_dropped_when_nobody_can_reach_them() -> Result<()> {
 fn arrays_are_checked() -> Result<()> {
     let engine = engine(true);
     let mut store = Store::new(&engine, ());
-    let ty = ArrayType::new(&engine, FieldType::new(Mutability::Const, StorageType::Val(ValType::ANYREF)))?;
+    let ty =
+        ArrayType::new(&engine, FieldType::new(Mutability::Const, StorageType::ValType(ValType::ANYREF)))?;
     let small = AnyRef::from_i31(&mut store, I31::wrapping_i32(-5));
-    let array = ArrayRef::new_fixed(&mut store, &ArrayRefPre::new(&ty), &[small.into(), Val::AnyRef(None)])?;
-    let element = array.get(&mut store, 0)?.unwrap_any_ref().unwrap();
+    let pre = ArrayRefPre::new(&mut store, ty.clone());
+    let array = ArrayRef::new_fixed(&mut store, &pre, &[small.into(), Val::AnyRef(None)])?;
+    let element = array.get(&mut store, 0)?.unwrap_anyref().copied().unwrap();
     assert_eq!(element.as_i31(&store)?.unwrap().get_i32(), -5);
     assert_eq!(array.get(&mut store, 2).unwrap_err().downcast_ref(), Some(&Trap::ArrayOutOfBounds));
     let error = array.set(&mut store, 0, Val::AnyRef(None)).unwrap_err().to_string();
     assert_eq!(error, "the element is immutable and cannot be set");
-    let error = ArrayRef::new(&mut store, &ArrayRefPre::new(&ty), &Val::I32(1), 3).unwrap_err().to_string();
-    assert_eq!(error, "a field of the array holds values of type anyref, and was given a i32");
+    let error = ArrayRef::new(&mut store, &pre, &Val::I32(1), 3).unwrap_err().to_string();
+    assert_eq!(error, "a field of the array holds values of type anyref, and was given an i32");
     assert_eq!(array.ty(&store)?, ty);
     Ok(())
 }
@@ -179,7 +181,7 @@ fn dead_objects_make_room() -> Result<()> {
     let instance = instance(&mut store, wat)?;
     let churn = instance.get_typed_func::<i32, ()>(&mut store, "churn")?;
     churn.call(&mut store, 1_000_000)?;
-    store.gc()?;
+    store.gc(None)?;
     let stats = store.gc_stats();
     assert!(stats.allocated_bytes >= 32_000_000 && stats.live_bytes < 1 << 20, "{stats:?}");
     Ok(())

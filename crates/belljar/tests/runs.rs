@@ -259,7 +259,7 @@ fn a_data_segment_without_room_is_named() -> Result<()> {
 fn a_compared_access_tells_all_but_its_address() -> Result<()> {
     let body = "(i64.store offset=1 (local.get 0) (i64.const 0))";
     let expected = "8 bytes at an unknown address, memory 0 is 1 page (64 KiB)";
-    let checked = Engine::new(Config::new().memory_reservation(false))?;
+    let checked = Engine::new(Config::new().memory_reservation(0))?;
     let fault = fault_of(&checked, "(memory 1)", body)?.expect("a fault");
     assert_eq!((fault.address(), fault.memory_size()), (None, 1 << 16));
     assert_eq!(fault.to_string(), expected);
@@ -272,7 +272,7 @@ fn a_compared_access_tells_all_but_its_address() -> Result<()> {
 /// Code that compares does not tell for which instance of a module it ran.
 #[test]
 fn the_size_of_a_memory_is_told_where_it_is_certain() -> Result<()> {
-    let engine = Engine::new(Config::new().memory_reservation(false))?;
+    let engine = Engine::new(Config::new().memory_reservation(0))?;
     let mut store = Store::new(&engine, ());
     let module = Module::new(
         &engine,

@@ -128,7 +128,7 @@ fn setups() -> Vec<Setup> {
         ),
         setup(
             &|config| {
-                config.memory_reservation(false);
+                config.memory_reservation(0);
             },
             None,
             true,
@@ -370,7 +370,7 @@ fn meddle(setup: &Setup, session: &mut Session<'_, Host>, random: &mut Random) {
     match random.below(11) {
         10 => store.set_label("another's"),
         0 => store.data_mut().calls += 1000,
-        1 => drop(store.gc()),
+        1 => drop(store.gc(None)),
         2 => drop(Func::wrap(store, || 5)),
         3 => drop(Memory::new(store, MemoryType::new(1, None))),
         4 => {

@@ -201,7 +201,8 @@ fn calls_that_fail_leave_nothing() {
 fn sandboxes_that_are_dropped_leave_nothing() {
     in_child("sandboxes_that_are_dropped_leave_nothing", || {
         for reserve in [true, false] {
-            let engine = Engine::new(Config::new().memory_reservation(reserve)).unwrap();
+            let engine =
+                Engine::new(Config::new().memory_reservation(if reserve { 4 << 30 } else { 0 })).unwrap();
             let template = template(&engine);
             let rounds = |count| {
                 for round in 0..count {

@@ -323,7 +323,7 @@ fn types_of_one_session_are_not_taken_for_those_of_the_next() {
         let sum = added.get_typed_func::<(), i32>(session.store(), "sum").unwrap();
         for _ in 0..3 {
             run.call(session.store(), ()).unwrap();
-            session.store().gc().unwrap();
+            session.store().gc(None).unwrap();
             assert_eq!(sum.call(session.store(), ()).unwrap(), 7000, "round {round}");
         }
         assert_eq!(session.call::<(), i32>("get", ()).unwrap(), 5);

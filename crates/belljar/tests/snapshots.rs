@@ -104,7 +104,7 @@ fn an_instance_goes_on_where_another_was() {
 
 #[test]
 fn also_where_memories_move_and_accesses_are_checked() {
-    let checked = || engine(|config| _ = config.memory_reservation(false));
+    let checked = || engine(|config| _ = config.memory_reservation(0));
     goes_on([checked(), checked()]);
 }
 
@@ -122,7 +122,7 @@ fn goes_on(engines: [Engine; 2]) {
             let mut store = Store::new(&engine, ());
             let instance = linker(&engine).instantiate(&mut store, &module).unwrap();
             assert_eq!(see(&mut store, instance), SEEN);
-            store.gc().unwrap();
+            store.gc(None).unwrap();
             assert_eq!(see(&mut store, instance), SEEN);
             let error =
                 instance.get_typed_func::<(), ()>(&mut store, "passive").unwrap().call(&mut store, ());
@@ -131,7 +131,7 @@ fn goes_on(engines: [Engine; 2]) {
             assert_eq!(item.call(&mut store, ()).unwrap(), 5);
             let make = instance.get_typed_func::<i32, i32>(&mut store, "make").unwrap();
             assert_eq!(make.call(&mut store, 20_000).unwrap(), 1000);
-            store.gc().unwrap();
+            store.gc(None).unwrap();
             assert_eq!(item.call(&mut store, ()).unwrap(), 5);
             let memory = instance.get_memory(&mut store, "memory").unwrap();
             assert_eq!((&memory.data(&store)[50..55], memory.size(&store)), (&b"first"[..], 3));
@@ -270,7 +270,7 @@ fn limits_hold_for_what_it_brings() {
     };
     started(StoreLimitsBuilder::new().memory_size(3 << 16).build()).unwrap();
     let told = started(StoreLimitsBuilder::new().memory_size(2 << 16).build()).unwrap_err();
-    assert!(told.contains("196608 bytes in memory 0, and the limits do not allow it"), "{told}");
+    assert!(told.contains("192 KiB in memory 0, and the limits do not allow it"), "{told}");
     let told = started(StoreLimitsBuilder::new().table_elements(99_999).build()).unwrap_err();
     assert!(told.contains("100000 elements"), "{told}");
 }
@@ -287,7 +287,7 @@ fn it_begins_as_the_first_of_its_store_with_what_was_there() {
     Func::wrap(&mut store, || ());
     let told = linker(&engine).instantiate(&mut store, &module).unwrap_err().to_string();
     assert!(told.contains("host functions that it did not import"), "{told}");
-    let told = store.gc().unwrap_err().to_string();
+    let told = store.gc(None).unwrap_err().to_string();
     assert!(told.contains("its snapshot could not be loaded"), "nothing of it is used: {told}");
     let mut store = Store::new(&engine, ());
     assert!(Instance::new(&mut store, &module, &[]).unwrap_err().to_string().contains("imports"));

@@ -68,7 +68,12 @@ fn two_stores_on_two_threads_use_one_memory() {
 #[test]
 fn threads_that_grow_at_once_never_get_the_same_page() {
     for reserve in [true, false] {
-        let engine = Engine::new(Config::new().wasm_threads(true).memory_reservation(reserve)).unwrap();
+        let engine = Engine::new(Config::new().wasm_threads(true).memory_reservation(if reserve {
+            4 << 30
+        } else {
+            0
+        }))
+        .unwrap();
         let module = Module::new(&engine, GUEST).unwrap();
         let memory = SharedMemory::new(&engine, MemoryType::shared(1, 100)).unwrap();
         let run = || {
@@ -114,9 +119,9 @@ fn guests_and_host_wake_each_other() {
     });
     assert_eq!(memory.atomic_wait64(8, 1, None), Ok(WaitResult::Mismatch));
     assert_eq!(memory.atomic_wait64(8, 0, Some(Duration::from_millis(1))), Ok(WaitResult::TimedOut));
-    assert_eq!(memory.atomic_wait64(12, 0, None), Err(Trap::UnalignedAtomic));
+    assert_eq!(memory.atomic_wait64(12, 0, None), Err(Trap::HeapMisaligned));
     assert_eq!(memory.atomic_wait32(65536, 0, None), Err(Trap::MemoryOutOfBounds));
-    assert_eq!(memory.atomic_notify(2, 0), Err(Trap::UnalignedAtomic));
+    assert_eq!(memory.atomic_notify(2, 0), Err(Trap::HeapMisaligned));
 }
 
 /// A waiting guest is interrupted like a running one: at the deadline, unless the embedder moves it.

@@ -1,4 +1,5 @@
-//! Code that must not compile: uses that would let a pointer outlive its owner (promise 1).
+//! Code that must not compile: uses that would let a pointer outlive its owner (promise 1), types that do not fit those of
+//! components, and wrong arguments of `bindgen!`.
 
 #[test]
 fn misuse_is_a_compile_error() {

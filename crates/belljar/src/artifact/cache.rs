@@ -6,7 +6,7 @@ use crate::load::load_code;
 use crate::{Engine, Result};
 use belljar_abi::Image;
 use belljar_cache::{BLOCK_BYTES, Entry, Identity, Key, check, seal_bytes, seal_native_code};
-use belljar_compile::{Compiler, Keep, object_file};
+use belljar_compile::{Compiler, FileContents, Keep, StoredTrampolines, object_file};
 use belljar_module::Binary;
 use belljar_vm::PrivateCopy;
 use bytes::Bytes;
@@ -18,8 +18,10 @@ pub(crate) fn load_or_compile(
     wasm: Bytes,
     options: &BuildOptions,
 ) -> Result<LoadedArtifact> {
-    let Some(cache) = engine.cache() else { return build(engine, compiler, wasm, options) };
-    let key = Key(compiler.key(&wasm));
+    let Some(cache) = engine.config().cache.as_ref() else {
+        return build(engine, compiler, wasm, options);
+    };
+    let key = Key(compiler.settings().key(&wasm));
     if let Some(entry) = cache.find(&key) {
         match cached(engine, compiler, &entry, wasm.clone()) {
             Ok(loaded) => return Ok(loaded),
@@ -44,8 +46,8 @@ fn cached(engine: &Engine, compiler: &Compiler, entry: &Entry, wasm: Bytes) -> R
         return Err(ArtifactError::OtherKey.into());
     }
     check(&copy, entry.identity(), engine.trust()).map_err(ArtifactError::from)?;
-    let image = load_code(engine, compiler, copy)?;
-    let module = describe(compiler, &image, Binary::new(wasm))?;
+    let image = load_code(engine, compiler.settings(), copy)?;
+    let module = describe(compiler.settings(), &image, Binary::new(wasm))?;
     Ok(LoadedArtifact { module, image, origin: Origin::Cache })
 }
 
@@ -63,9 +65,12 @@ fn check_seal_alone(engine: &Engine, entry: &Entry) -> Result<()> {
 
 /// Adds a compiled module to the cache.
 fn keep(engine: &Engine, loaded: &LoadedArtifact, key: Key) -> Result<()> {
-    let Some(cache) = engine.cache() else { return Ok(()) };
+    let Some(cache) = engine.config().cache.as_ref() else { return Ok(()) };
     let image = Image::new(loaded.image.bytes())?;
-    let mut file = object_file(image, &loaded.module, key.0, Keep::Nothing, &[], seal_bytes);
+    let symbols = engine.config().compiler.debug_symbols;
+    let trampolines = &StoredTrampolines::default();
+    let contents = FileContents { keep: Keep::Nothing, snapshot: &[], trampolines, symbols };
+    let mut file = object_file(image, &loaded.module, key.0, contents, seal_bytes);
     seal_native_code(&mut file, Identity::entry(key), engine.trust().user.as_ref(), None)?;
     cache.insert(&key, &file)?;
     Ok(())

@@ -1,16 +1,15 @@
 //! Reading artifacts, as a whole or block by block on demand.
 
-use super::cache::load_or_compile;
+#[cfg(feature = "compiler")]
+use super::again::{compile_again, embedded};
 use crate::artifact::{ArtifactError, LoadedArtifact, Origin, describe, identity_of, trusted_seal};
-use crate::build::BuildOptions;
 use crate::load::load_code;
 use crate::{Engine, Result};
 use belljar_abi::{Image, Part};
-use belljar_cache::{ArtifactKind, BLOCK_BYTES, SealedBlocks, TrustedBy, check, seal_of};
-use belljar_compile::Compiler;
+use belljar_cache::{ArtifactKind, BLOCK_BYTES, SealedBlocks, TrustedBy, check};
+use belljar_compile::CodeSettings;
 use belljar_module::Binary;
 use belljar_vm::{CodeImage, LeasedFile, OnDemand, PrivateCopy};
-use bytes::Bytes;
 use std::fs::File;
 
 /// Loads the module of an artifact file.
@@ -21,7 +20,7 @@ pub(crate) fn deserialize_file(engine: &Engine, file: &File) -> Result<LoadedArt
     }
     // Code that is loaded on demand is executable at once, so it must be for this processor.
     if length >= ON_DEMAND_BYTES
-        && engine.config().processor.is_none()
+        && !engine.code().may_be_foreign()
         && let Some(loaded) = load_on_demand(engine, file)
     {
         return Ok(loaded);
@@ -48,16 +47,16 @@ fn load_on_demand(engine: &Engine, file: &File) -> Option<LoadedArtifact> {
     let holds = Box::new(move |index, block: &[u8]| sealed.holds(index, block));
     let source = OnDemand::new(file, contents, BLOCK_BYTES, holds, engine.runtime().signals()).ok()?;
     let image = CodeImage::on_demand(source).ok()?;
-    let compiler = engine.compiler();
+    let settings = engine.settings();
     let view = Image::new(image.bytes()).ok()?;
     if identity_of(view) != identity {
         return None;
     }
-    if compiler.refuses(&String::from_utf8_lossy(view.part(Part::Settings))).is_some() {
+    if settings.refuses(&String::from_utf8_lossy(view.part(Part::Settings))).is_some() {
         return None;
     }
     let module =
-        describe(compiler, &image, Binary::from_bytes(&image.share(view.range(Part::Binary)))?).ok()?;
+        describe(settings, &image, Binary::from_bytes(&image.share(view.range(Part::Binary)))?).ok()?;
     let active = module.active_data().iter().map(|data| data.index);
     for segment in module.passive_data().chain(active) {
         image.load_part(module.data_bytes(segment)).ok()?;
@@ -68,34 +67,63 @@ fn load_on_demand(engine: &Engine, file: &File) -> Option<LoadedArtifact> {
 
 /// Loads the module of an artifact.
 pub(crate) fn deserialize(engine: &Engine, copy: PrivateCopy) -> Result<LoadedArtifact> {
-    let compiler = engine.compiler();
-    match accept(engine, compiler, &copy) {
-        Ok(by) => {
-            let image = load_code(engine, compiler, copy)?;
-            let range = Image::new(image.bytes())?.range(Part::Binary);
-            let binary = Binary::from_bytes(&image.share(range)).ok_or(ArtifactError::NoModule)?;
-            let module = describe(compiler, &image, binary)?;
-            Ok(LoadedArtifact { module, image, origin: Origin::Artifact(by) })
-        }
+    let settings = engine.settings();
+    match accept(engine, settings, &copy) {
+        Ok(by) => load(engine, settings, copy, by),
+        #[cfg(feature = "compiler")]
         Err(refusal) => match embedded(&copy) {
-            // A snapshot is valid only with the code that it was taken with.
-            None => Err(refusal.into()),
-            Some(wasm) => {
-                let loaded = load_or_compile(engine, compiler, wasm, &BuildOptions::of(engine))?;
-                Ok(LoadedArtifact { origin: Origin::CompiledAgain(refusal), ..loaded })
-            }
+            Some(wasm) => compile_again(engine, refusal, wasm),
+            None => Err(explain(refusal, &copy)),
         },
+        #[cfg(not(feature = "compiler"))]
+        Err(refusal) => Err(explain(refusal, &copy)),
     }
+}
+
+/// Loads the module of an artifact that was compiled with other settings than the engine's.
+#[cfg(feature = "component-model")]
+pub(crate) fn deserialize_as(
+    engine: &Engine,
+    settings: &CodeSettings,
+    copy: PrivateCopy,
+) -> Result<LoadedArtifact> {
+    let by = accept(engine, settings, &copy)?;
+    load(engine, settings, copy, by)
+}
+
+/// Loads the module of an artifact that was accepted.
+fn load(
+    engine: &Engine,
+    settings: &CodeSettings,
+    copy: PrivateCopy,
+    by: TrustedBy,
+) -> Result<LoadedArtifact> {
+    let image = load_code(engine, settings, copy)?;
+    let range = Image::new(image.bytes())?.range(Part::Binary);
+    let binary = Binary::from_bytes(&image.share(range)).ok_or(ArtifactError::NoModule)?;
+    let module = describe(settings, &image, binary)?;
+    Ok(LoadedArtifact { module, image, origin: Origin::Artifact(by) })
+}
+
+/// Returns the error for bytes that are no artifact that can be used. If they are a module, the error says how to load it.
+fn explain(refusal: ArtifactError, bytes: &[u8]) -> crate::Error {
+    let error = crate::Error::from(refusal);
+    let what = match bytes {
+        [b'\0', b'a', b's', b'm', ..] => "a wasm binary",
+        [b'(', ..] => "a module in text format",
+        _ => return error,
+    };
+    error.context(format!("this is {what}, not a compiled module: Module::new and Module::from_file load it"))
 }
 
 /// Returns why the engine trusts an artifact's code, if the engine can use it.
 pub(crate) fn accept(
     engine: &Engine,
-    compiler: &Compiler,
+    settings: &CodeSettings,
     artifact: &[u8],
 ) -> Result<TrustedBy, ArtifactError> {
     let image = Image::new(artifact)?;
-    if let Some(difference) = compiler.refuses(&String::from_utf8_lossy(image.part(Part::Settings))) {
+    if let Some(difference) = settings.refuses(&String::from_utf8_lossy(image.part(Part::Settings))) {
         return Err(ArtifactError::Settings(difference));
     }
     let identity = identity_of(image);
@@ -103,14 +131,4 @@ pub(crate) fn accept(
         return Err(ArtifactError::NoModule);
     }
     Ok(check(artifact, identity, engine.trust())?)
-}
-
-/// Returns the wasm in an artifact, if the artifact is intact, whoever sealed it.
-fn embedded(artifact: &[u8]) -> Option<Bytes> {
-    let binary = Image::part_of_any(artifact, Part::Binary)?;
-    if !Image::part_of_any(artifact, Part::Snapshot)?.is_empty() {
-        return None;
-    }
-    seal_of(artifact).ok()?;
-    Binary::from_bytes(&Bytes::copy_from_slice(binary))?.whole().cloned()
 }

@@ -4,7 +4,7 @@ use crate::artifact::ArtifactOptions;
 use crate::{Engine, Result};
 use belljar_abi::Image;
 use belljar_cache::{ArtifactKind, Identity, Key, seal_bytes, seal_native_code};
-use belljar_compile::{Keep, object_file};
+use belljar_compile::{FileContents, Keep, object_file};
 use belljar_module::Module;
 use belljar_vm::CodeImage;
 
@@ -18,7 +18,7 @@ pub(crate) fn serialize(
 ) -> Result<Vec<u8>> {
     let keep = if options.embed_source { Keep::All } else { Keep::WithoutCode };
     let whole = module.binary().whole();
-    anyhow::ensure!(
+    belljar_core::ensure!(
         whole.is_some() || !options.embed_source,
         "the module was deserialized from an artifact without its wasm, so there is none to embed"
     );
@@ -26,10 +26,13 @@ pub(crate) fn serialize(
     let view = Image::new(image.bytes())?;
     // Loaded code keeps its key, because another compiler than this engine's may have made it.
     let key = match (view.header().key, whole) {
-        (NO_KEY, Some(wasm)) => engine.compiler().key(wasm),
+        (NO_KEY, Some(wasm)) => engine.settings().key(wasm),
         (key, _) => key,
     };
-    let mut file = object_file(view, module, key, keep, snapshot, seal_bytes);
+    let symbols = engine.config().compiler.debug_symbols;
+    let trampolines = engine.code().trampolines_of(view, module)?;
+    let contents = FileContents { keep, snapshot, trampolines: &trampolines, symbols };
+    let mut file = object_file(view, module, key, contents, seal_bytes);
     let kind = if snapshot.is_empty() { ArtifactKind::Module } else { ArtifactKind::Snapshot };
     let identity = Identity { kind, key: Key(key) };
     seal_native_code(&mut file, identity, engine.trust().user.as_ref(), options.signing_key)?;

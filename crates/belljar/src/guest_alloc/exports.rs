@@ -3,9 +3,9 @@
 //! In: an instance, optionally names. Out: [`Exports`], whose signatures are checked. Never: a call.
 
 use crate::guest_ranges::AllocatorKey;
+use crate::missing_export::{exported_functions, no_function};
 use crate::{Func, Instance, Result};
-use anyhow::{Context, bail, ensure};
-use belljar_core::{FuncRefId, FuncType, OutsideText, ValType};
+use belljar_core::{Context, FuncRefId, FuncType, OutsideText, ValType, bail, ensure};
 use belljar_vm::{Entity, StoreCore};
 
 /// A guest's allocator: functions with known signatures, and the memory that they manage.
@@ -58,9 +58,6 @@ const KNOWN: &[(&str, Option<&str>)] = &[
 
 /// An export of CosmWasm's contracts, whose `allocate` returns the address of a descriptor of the allocation.
 const COSMWASM: &str = "interface_version_";
-
-/// How many exports an error lists.
-const MOST_LISTED: usize = 12;
 
 impl Exports {
     /// Returns a key that identifies the functions.
@@ -197,25 +194,7 @@ fn exported(core: &StoreCore, instance: Instance, name: &str) -> Result<FuncRefI
     match core.instance_export(instance.id(), name) {
         Some(Entity::Func(func)) => Ok(func),
         Some(_) => bail!("the export `{}` is not a function", OutsideText::new(name)),
-        None => bail!(
-            "the guest has no export named `{}`; found {}",
-            OutsideText::new(name),
-            exported_functions(core, instance)
-        ),
-    }
-}
-
-/// Describes what an instance exports instead of an allocator.
-fn exported_functions(core: &StoreCore, instance: Instance) -> String {
-    let exports = core.instance_module(instance.id()).module().exports().iter();
-    let is_func = |name: &str| matches!(core.instance_export(instance.id(), name), Some(Entity::Func(_)));
-    let names: Vec<&str> = exports.map(|export| &*export.name).filter(|name| is_func(name)).collect();
-    let listed: Vec<String> =
-        names.iter().take(MOST_LISTED).map(|name| format!("`{}`", OutsideText::new(name))).collect();
-    match names.len() {
-        0 => "no exported function".into(),
-        n if n <= MOST_LISTED => format!("only {}", listed.join(", ")),
-        n => format!("{} and {} other functions", listed.join(", "), n - MOST_LISTED),
+        None => bail!(no_function(core, instance, name)),
     }
 }
 

@@ -10,12 +10,15 @@ mod exn;
 mod external;
 mod kinds;
 mod nullable;
+mod out_of_memory;
 mod rooted;
 mod structure;
 
-pub use any::I31;
+pub use any::{I31, NoExtern, NoFunc, NoneRef};
 pub use array::ArrayRefPre;
+pub use exn::ExnRefPre;
 pub use kinds::{AnyRef, ArrayRef, EqRef, ExnRef, ExternRef, StructRef};
-pub(crate) use nullable::{handle, raw};
-pub use rooted::{GcRef, OwnedRooted, RootScope, Rooted};
+pub(crate) use nullable::{handle, owned_handle, owned_raw, raw};
+pub use out_of_memory::GcHeapOutOfMemory;
+pub use rooted::{GcRef, OwnedRooted, RootScope, Rooted, RootedGcRef};
 pub use structure::StructRefPre;

@@ -1,33 +1,59 @@
 //! Handles to objects: [`Rooted`], valid until its scope ends, and [`OwnedRooted`], valid while it lives.
 
 use crate::{AsContext, AsContextMut, Result, StoreContext, StoreContextMut};
-use anyhow::Context;
-use belljar_vm::{OwnedRoot, ScopedRoot, StoreCore, StoreId};
+use belljar_core::{Context, ensure};
+use belljar_vm::{OwnedRoot, Root, StoreCore, StoreId};
 use std::fmt;
-use std::marker::PhantomData;
+use std::hash::{Hash, Hasher};
+use std::ops::Deref;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 pub(super) mod sealed {
-    pub trait Sealed {}
+    use super::{OwnedRoot, Root, StoreCore, StoreId};
+
+    /// Names an object of a store. It is checked at each use.
+    #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+    pub struct Handle {
+        pub(crate) store: StoreId,
+        pub(crate) root: Root,
+    }
+
+    /// How a kind of reference is kept.
+    pub trait Sealed {
+        type Raw: Copy;
+        const NAME: &'static str;
+        fn of_handle(handle: Handle) -> Self;
+        fn handle(&self) -> Handle;
+        fn root(store: &mut StoreCore, raw: Self::Raw) -> Root;
+        fn rooted(store: &StoreCore, root: Root) -> Option<Self::Raw>;
+        fn own(store: &mut StoreCore, raw: Self::Raw) -> OwnedRoot;
+    }
+}
+use sealed::Handle;
+
+/// A kind of reference: [`AnyRef`](super::AnyRef), [`EqRef`](super::EqRef), [`StructRef`](super::StructRef),
+/// [`ArrayRef`](super::ArrayRef), [`ExternRef`](super::ExternRef), [`ExnRef`](super::ExnRef).
+pub trait GcRef: sealed::Sealed + Copy + 'static {
+    /// Returns the reference as the guest holds it.
+    #[doc(hidden)]
+    fn raw(&self, store: &StoreCore) -> Result<Self::Raw> {
+        let Handle { store: of, root } = self.handle();
+        ensure!(
+            of == store.id(),
+            "a Rooted<{}> was used with a store that it does not belong to",
+            Self::NAME
+        );
+        Self::rooted(store, root).with_context(|| {
+            format!("a Rooted<{}> was used after the end of the scope in which it was created", Self::NAME)
+        })
+    }
 }
 
-/// A type that a handle can refer to: [`AnyRef`](super::AnyRef), [`EqRef`](super::EqRef),
-/// [`StructRef`](super::StructRef), [`ArrayRef`](super::ArrayRef), [`ExternRef`](super::ExternRef),
-/// [`ExnRef`](super::ExnRef).
-pub trait GcRef: sealed::Sealed + 'static {
-    #[doc(hidden)]
-    type Raw: Copy;
-    #[doc(hidden)]
-    const NAME: &'static str;
-    #[doc(hidden)]
-    fn root(store: &mut StoreCore, raw: Self::Raw) -> ScopedRoot;
-    #[doc(hidden)]
-    fn rooted(store: &StoreCore, root: ScopedRoot) -> Option<Self::Raw>;
-    #[doc(hidden)]
-    fn own(store: &mut StoreCore, raw: Self::Raw) -> OwnedRoot;
-    #[doc(hidden)]
-    fn owned(store: &StoreCore, root: &OwnedRoot) -> Option<Self::Raw>;
-}
+/// A [`Rooted`] or an [`OwnedRooted`].
+pub trait RootedGcRef<T: GcRef>: Deref<Target = T> {}
+
+impl<T: GcRef> RootedGcRef<T> for Rooted<T> {}
+impl<T: GcRef> RootedGcRef<T> for OwnedRooted<T> {}
 
 /// A reference that is valid in the scope in which it was created: while the host function runs that created or
 /// received it, until the end of a [`RootScope`], or as long as the store. It is small and `Copy`.
@@ -46,9 +72,7 @@ pub trait GcRef: sealed::Sealed + 'static {
 /// # Ok::<(), belljar::Error>(())
 /// ```
 pub struct Rooted<T: GcRef> {
-    store: StoreId,
-    root: ScopedRoot,
-    ty: PhantomData<fn() -> T>,
+    reference: T,
 }
 
 impl<T: GcRef> Clone for Rooted<T> {
@@ -59,6 +83,14 @@ impl<T: GcRef> Clone for Rooted<T> {
 
 impl<T: GcRef> Copy for Rooted<T> {}
 
+impl<T: GcRef> Deref for Rooted<T> {
+    type Target = T;
+
+    fn deref(&self) -> &T {
+        &self.reference
+    }
+}
+
 impl<T: GcRef> fmt::Debug for Rooted<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Rooted<{}>", T::NAME)
@@ -67,23 +99,18 @@ impl<T: GcRef> fmt::Debug for Rooted<T> {
 
 impl<T: GcRef> Rooted<T> {
     pub(crate) fn new(store: &mut StoreCore, raw: T::Raw) -> Self {
-        Self { store: store.id(), root: T::root(store, raw), ty: PhantomData }
+        let handle = Handle { store: store.id(), root: T::root(store, raw) };
+        Self { reference: T::of_handle(handle) }
     }
 
-    pub(crate) fn raw(&self, store: &StoreCore) -> Result<T::Raw> {
-        anyhow::ensure!(
-            self.store == store.id(),
-            "a Rooted<{}> was used with a store that it does not belong to",
-            T::NAME
-        );
-        T::rooted(store, self.root).with_context(|| {
-            format!("a Rooted<{}> was used after the end of the scope in which it was created", T::NAME)
-        })
+    /// Returns a handle whose type the caller has checked.
+    pub(super) fn of(handle: Handle) -> Self {
+        Self { reference: T::of_handle(handle) }
     }
 
     /// Returns a handle of the same slot with another type, which the caller has checked.
     pub(crate) fn cast<U: GcRef<Raw = T::Raw>>(self) -> Rooted<U> {
-        Rooted { store: self.store, root: self.root, ty: PhantomData }
+        Rooted::of(self.handle())
     }
 
     /// Creates a handle that stays valid while it lives.
@@ -94,7 +121,7 @@ impl<T: GcRef> Rooted<T> {
     pub fn to_owned_rooted(&self, mut store: impl AsContextMut) -> Result<OwnedRooted<T>> {
         let core = store.as_context_mut().0.core_mut();
         let raw = self.raw(core)?;
-        Ok(OwnedRooted { store: self.store, root: T::own(core, raw), ty: PhantomData })
+        Ok(OwnedRooted::new(core, raw))
     }
 
     /// Returns whether two references are to the same object, or to equal small integers.
@@ -102,25 +129,51 @@ impl<T: GcRef> Rooted<T> {
     /// # Errors
     ///
     /// Returns an error if a handle is no longer valid, or belongs to another store.
-    pub fn ref_eq(store: impl AsContext, a: &Self, b: &Self) -> Result<bool>
+    pub fn ref_eq(store: impl AsContext, a: &impl RootedGcRef<T>, b: &impl RootedGcRef<T>) -> Result<bool>
     where
         T::Raw: PartialEq,
     {
         let core = store.as_context().0.core();
         Ok(a.raw(core)? == b.raw(core)?)
     }
+
+    /// Hashes what the handle refers to: handles to the same object have the same hash, until the next garbage
+    /// collection, which may move the object.
+    ///
+    /// # Errors
+    ///
+    /// Returns an error if the handle is no longer valid, or belongs to another store.
+    pub fn ref_hash<H: Hasher>(&self, store: impl AsContext, state: &mut H) -> Result<()>
+    where
+        T::Raw: Hash,
+    {
+        self.raw(store.as_context().0.core())?.hash(state);
+        Ok(())
+    }
+
+    /// Returns whether two handles are the same handle. Two handles to one object can differ.
+    pub fn rooted_eq(a: Self, b: Self) -> bool {
+        a.handle() == b.handle()
+    }
+
+    /// Hashes the handle.
+    pub fn rooted_hash<H: Hasher>(&self, state: &mut H) {
+        self.handle().hash(state);
+    }
 }
 
 /// A reference that is valid while it, or a clone of it, lives.
+#[derive(Clone)]
 pub struct OwnedRooted<T: GcRef> {
-    store: StoreId,
+    reference: T,
     root: OwnedRoot,
-    ty: PhantomData<fn() -> T>,
 }
 
-impl<T: GcRef> Clone for OwnedRooted<T> {
-    fn clone(&self) -> Self {
-        Self { store: self.store, root: self.root.clone(), ty: PhantomData }
+impl<T: GcRef> Deref for OwnedRooted<T> {
+    type Target = T;
+
+    fn deref(&self) -> &T {
+        &self.reference
     }
 }
 
@@ -131,6 +184,12 @@ impl<T: GcRef> fmt::Debug for OwnedRooted<T> {
 }
 
 impl<T: GcRef> OwnedRooted<T> {
+    pub(crate) fn new(store: &mut StoreCore, raw: T::Raw) -> Self {
+        let root = T::own(store, raw);
+        let handle = Handle { store: store.id(), root: root.root() };
+        Self { reference: T::of_handle(handle), root }
+    }
+
     /// Creates a handle in the current scope.
     ///
     /// # Panics
@@ -138,9 +197,50 @@ impl<T: GcRef> OwnedRooted<T> {
     /// Panics if this handle belongs to another store.
     pub fn to_rooted(&self, mut store: impl AsContextMut) -> Rooted<T> {
         let core = store.as_context_mut().0.core_mut();
-        crate::context::check_store(self.store, core, "OwnedRooted");
-        let raw = T::owned(core, &self.root).expect("an owned root is valid while it lives");
+        crate::context::check_store(self.handle().store, core, "OwnedRooted");
+        let raw = T::rooted(core, self.handle().root).expect("an owned root is valid while it lives");
         Rooted::new(core, raw)
+    }
+
+    /// Returns a handle of the same slot with another type, which the caller has checked.
+    pub(crate) fn cast<U: GcRef<Raw = T::Raw>>(self) -> OwnedRooted<U> {
+        OwnedRooted { reference: U::of_handle(self.reference.handle()), root: self.root }
+    }
+
+    /// As [`Rooted::ref_eq`].
+    ///
+    /// # Errors
+    ///
+    /// Returns an error if a handle is no longer valid, or belongs to another store.
+    pub fn ref_eq(store: impl AsContext, a: &impl RootedGcRef<T>, b: &impl RootedGcRef<T>) -> Result<bool>
+    where
+        T::Raw: PartialEq,
+    {
+        Rooted::ref_eq(store, a, b)
+    }
+
+    /// As [`Rooted::ref_hash`].
+    ///
+    /// # Panics
+    ///
+    /// Panics if this handle belongs to another store.
+    pub fn ref_hash<H: Hasher>(&self, store: impl AsContext, state: &mut H)
+    where
+        T::Raw: Hash,
+    {
+        let core = store.as_context().0.core();
+        crate::context::check_store(self.handle().store, core, "OwnedRooted");
+        T::rooted(core, self.handle().root).expect("an owned root is valid while it lives").hash(state);
+    }
+
+    /// Returns whether two handles are the same handle or clones of it.
+    pub fn rooted_eq(a: &Self, b: &Self) -> bool {
+        a.handle() == b.handle()
+    }
+
+    /// Hashes the handle.
+    pub fn rooted_hash<H: Hasher>(&self, state: &mut H) {
+        self.handle().hash(state);
     }
 }
 
@@ -159,6 +259,11 @@ impl<C: AsContextMut> RootScope<C> {
         let core = context.as_context().0.core();
         let (store, scope) = (core.id(), core.enter_roots());
         Self { context, store, scope }
+    }
+
+    /// Prepares for this many more handles.
+    pub fn reserve(&mut self, additional: usize) {
+        self.context.as_context_mut().0.core_mut().reserve_roots(additional);
     }
 }
 

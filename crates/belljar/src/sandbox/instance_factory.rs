@@ -4,7 +4,7 @@ use super::sandbox_instance::SandboxInstance;
 use crate::definition::Definition;
 use crate::instantiate::InstancePre;
 use crate::{Limits, Result, Store};
-use anyhow::Context;
+use belljar_core::Context;
 use belljar_vm::Checkpoint;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -64,7 +64,7 @@ impl<T: 'static> InstanceFactory<T> {
     pub(super) fn data(&self) -> Result<T> {
         // This may run while a panic of the host is unwinding.
         let made = catch_unwind(AssertUnwindSafe(|| (self.make_data)()));
-        let made = made.unwrap_or_else(|_| Err(anyhow::anyhow!("the closure panicked")));
+        let made = made.unwrap_or_else(|_| Err(belljar_core::format_err!("the closure panicked")));
         made.context("could not create the host's state")
     }
 
@@ -82,7 +82,7 @@ impl<T: 'static> InstanceFactory<T> {
     /// Creates a reset instance.
     pub(super) fn instance(&self) -> Result<Box<SandboxInstance<T>>> {
         let is_of_a_store = |item: &Definition| matches!(item, Definition::Extern(_));
-        anyhow::ensure!(
+        belljar_core::ensure!(
             !self.pre.items.iter().any(is_of_a_store),
             "the Linker defines an item of a store: a sandbox has its own store, and accepts only host functions"
         );

@@ -149,7 +149,7 @@ impl<T: 'static> InstancePool<T> {
         // A destructor's panic goes on, unless the thread panics already.
         let (reset, panic) = match reset {
             Ok(reset) => (reset, None),
-            Err(panic) => (Err(anyhow::anyhow!("a destructor of the host panicked")), Some(panic)),
+            Err(panic) => (Err(belljar_core::format_err!("a destructor of the host panicked")), Some(panic)),
         };
         let problem = reset.err().map(|why| SandboxDiscarded::new(&why));
         match &problem {

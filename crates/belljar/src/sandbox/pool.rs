@@ -84,7 +84,10 @@ pub struct PoolExhausted {
 impl fmt::Display for PoolExhausted {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { most, burst } = self;
-        write!(f, "all {most} sandboxes of the pool are in use")?;
+        match most {
+            1 => f.write_str("the only sandbox of the pool is in use")?,
+            most => write!(f, "all {most} sandboxes of the pool are in use")?,
+        }
         if let Burst::Wait(time) = burst {
             write!(f, ", and none was returned within {time:?}")?;
         }

@@ -1,7 +1,7 @@
 //! A store that runs one session after another, and the checkpoint that it returns to in between.
 
 use crate::{Instance, Result, Store, TypedFunc, WasmParams, WasmResults};
-use anyhow::Context;
+use belljar_core::Context;
 use belljar_vm::Checkpoint;
 use std::any::Any;
 use std::fmt;
@@ -45,7 +45,7 @@ impl<T: 'static> SandboxInstance<T> {
         if let Some(func) = self.exports.iter().find_map(same) {
             return Ok(func);
         }
-        anyhow::ensure!(
+        belljar_core::ensure!(
             self.store.core().has_been_at(&self.start),
             "the session's store was replaced by another one: calls go to the sandbox's own"
         );
@@ -73,7 +73,7 @@ impl<T: 'static> SandboxInstance<T> {
         self.store.rewind(&self.start)?;
         let data = self.store.replace_data(None);
         let dropped = catch_unwind(AssertUnwindSafe(|| drop(data)));
-        dropped.map_err(|_| anyhow::anyhow!("the destructor of the host's state panicked"))?;
+        dropped.map_err(|_| belljar_core::format_err!("the destructor of the host's state panicked"))?;
         match verify {
             true => self.store.verify(&self.start).context("a bug: it differs from a fresh one"),
             false => Ok(()),

@@ -63,7 +63,8 @@ impl<T: 'static> Sandbox<T> {
     ///
     /// Returns an error if a new instance was needed and could not be created, or if the host's state could not be created.
     pub fn session(&mut self) -> Result<Session<'_, T>> {
-        let instance = self.instances.take(Duration::MAX).unwrap_or_else(|| anyhow::bail!("no instance"))?;
+        let instance =
+            self.instances.take(Duration::MAX).unwrap_or_else(|| belljar_core::bail!("no instance"))?;
         Ok(Session::new(&self.instances, instance, self.current.as_deref()))
     }
 
