@@ -5,8 +5,8 @@ use crate::exit_code::ExitCode;
 use crate::failure::{Failure, WithExitCode};
 use crate::output::print;
 use crate::progress::{Meter, with_progress};
-use anyhow::{Context, Error, anyhow};
-use belljar::{ArtifactError, ArtifactInfo, Cache, OutsideText};
+use belljar::error::Context;
+use belljar::{ArtifactError, ArtifactInfo, ByteCount, Cache, Counted, Error, OutsideText, format_err};
 use belljar_cache::{ENTRY_SUFFIX, EntryInfo, SealError, Stats};
 use clap::{Args, Subcommand};
 
@@ -18,8 +18,10 @@ Examples:
   BELLJAR_CACHE=off belljar tool.wasm    a run without the cache
   BELLJAR_CACHE=/var/cache/me belljar tool.wasm
 
-Modules that `belljar run` compiles are cached, so that the next start need not compile them. When the cache is full (2 GiB),
-the least recently used modules are evicted. Every entry is checked before it is used, so no entry can do harm.
+Modules that `belljar run` compiles are cached, so that the next start need not compile them. When the \
+cache is full (2 GiB), the least recently used modules are evicted. Every entry is checked before it is used, so no \
+entry can do harm.
+
 Exit codes: 0, or 65 if `verify` found something damaged or misplaced, 69 if there is no cache.";
 
 /// Show, verify or empty the cache of compiled modules.
@@ -53,7 +55,7 @@ impl CacheOptions {
         let Some(cache) = cache else {
             return Err(Failure::new(
                 ExitCode::CannotStart,
-                anyhow!("BELLJAR_CACHE says that there is no cache"),
+                format_err!("BELLJAR_CACHE says that there is no cache"),
             ));
         };
         match self.action {
@@ -69,7 +71,7 @@ impl CacheOptions {
                     n => format!(", and {n} things that are not files"),
                 };
                 let (entries, size) = (removed.entries, ByteSize(removed.bytes));
-                print(&format!("removed {entries} modules, {size}{others}\n"))?;
+                print(&format!("removed {}, {size}{others}\n", Counted(entries, "module")))?;
             }
             Action::Path => print(&format!("{}\n", OutsideText::new(cache.directory())))?,
             Action::Verify => return verify(&cache),
@@ -92,7 +94,7 @@ fn format_stats(cache: &Cache, stats: &Stats) -> String {
 fn verify(cache: &Cache) -> Result<u8, Failure> {
     let entries: Vec<_> = cache.entries().with_exit_code(ExitCode::Unreadable)?.collect();
     let bad = with_progress(
-        || format!("checking {} modules", entries.len()),
+        || format!("checking {}", Counted::of(entries.len(), "module")),
         &Meter::default(),
         || {
             entries
@@ -124,7 +126,8 @@ fn report_problem(name: &str, what: &str, removed: bool) -> Result<(), Failure> 
 fn check(cache: &Cache, found: &EntryInfo) -> Result<(), Error> {
     let limit = cache.size_limit();
     if found.length > limit {
-        return Err(anyhow!("expected at most {}, found {}", ByteSize(limit), ByteSize(found.length)));
+        let [limit, found] = ByteCount::in_one_unit([limit, found.length]);
+        return Err(format_err!("expected at most {limit}, found {found}"));
     }
     let entry = cache.find(&found.key).context("it cannot be read")?;
     let info = ArtifactInfo::read(&entry.file)?;
@@ -137,6 +140,6 @@ fn check(cache: &Cache, found: &EntryInfo) -> Result<(), Error> {
         [Some(sealed), info.identity()].into_iter().flatten().find(|found| *found != entry.identity());
     match found {
         None => Ok(()),
-        Some(found) => Err(anyhow!("expected {}, found {found}", entry.identity())),
+        Some(found) => Err(format_err!("expected {}, found {found}", entry.identity())),
     }
 }

@@ -3,10 +3,13 @@
 use crate::cache::CacheOptions;
 use crate::compile::CompileOptions;
 use crate::completion::CompletionOptions;
+use crate::compose::ComposeOptions;
 use crate::failure::Failure;
+use crate::help;
 use crate::inspect::InspectOptions;
 use crate::key::KeyOptions;
 use crate::kill::KillOptions;
+use crate::man::ManOptions;
 use crate::profile::ProfileOptions;
 use crate::ps::PsOptions;
 use crate::run::RunOptions;
@@ -14,8 +17,12 @@ use crate::snapshot::SnapshotOptions;
 use crate::stack::StackOptions;
 use crate::top::TopOptions;
 use crate::validate::ValidateOptions;
+use crate::version;
 use crate::wast::WastOptions;
-use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
+use crate::wit::WitOptions;
+use belljar::similar_name;
+use clap::error::{ContextKind, ContextValue};
+use clap::{ArgMatches, Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 use std::ffi::{OsStr, OsString};
 
 const EXAMPLES: &str = "\
@@ -37,7 +44,7 @@ const RUN: &str = "run";
 
 /// A WebAssembly runtime whose guests can always be inspected, stopped and reset.
 #[derive(Parser, Clone, Debug)]
-#[command(name = NAME, version, after_help = EXAMPLES, arg_required_else_help = true)]
+#[command(name = NAME, version, long_version = version::long(), after_help = EXAMPLES, arg_required_else_help = true)]
 #[command(override_usage = "belljar [RUN OPTIONS] FILE [ARGS]...\n       belljar <COMMAND> ...")]
 pub struct CommandLine {
     #[command(subcommand)]
@@ -50,6 +57,8 @@ enum Command {
     Compile(CompileOptions),
     Snapshot(SnapshotOptions),
     Inspect(InspectOptions),
+    Wit(WitOptions),
+    Compose(ComposeOptions),
     Validate(ValidateOptions),
     Wast(WastOptions),
     Ps(PsOptions),
@@ -60,6 +69,7 @@ enum Command {
     Cache(CacheOptions),
     Key(KeyOptions),
     Completion(CompletionOptions),
+    Man(ManOptions),
 }
 
 impl CommandLine {
@@ -77,7 +87,9 @@ impl CommandLine {
         if args.get(1).is_some_and(|first| first == RUN) {
             Self::read_run(args)
         } else {
-            Self::try_parse_from(args)
+            let mut line = Self::described();
+            let matches = line.try_get_matches_from_mut(args).map_err(|error| suggest(error, &line))?;
+            Self::of_matches(matches, &mut line)
         }
     }
 
@@ -86,9 +98,20 @@ impl CommandLine {
     fn read_run(args: Vec<OsString>) -> Result<Self, clap::Error> {
         let run = RunOptions::augment_args(clap::Command::new(RUN));
         let mut line = clap::Command::new(NAME).subcommand(run);
-        let mut matches = line.try_get_matches_from_mut(args)?;
-        let command = Command::from_arg_matches_mut(&mut matches).map_err(|error| error.format(&mut line))?;
+        let matches = line.try_get_matches_from_mut(args)?;
+        Self::of_matches(matches, &mut line)
+    }
+
+    fn of_matches(mut matches: ArgMatches, line: &mut clap::Command) -> Result<Self, clap::Error> {
+        let command = Command::from_arg_matches_mut(&mut matches).map_err(|error| error.format(line))?;
         Ok(Self { command })
+    }
+
+    /// Describes the whole command line to clap.
+    pub(crate) fn described() -> clap::Command {
+        let program = Self::command();
+        let template = help::template(&program);
+        program.help_template(template)
     }
 
     /// Executes the subcommand. Returns the exit code.
@@ -98,10 +121,12 @@ impl CommandLine {
     /// Returns an error with its exit code.
     pub fn execute(&self) -> Result<u8, Failure> {
         match &self.command {
-            Command::Run(options) => options.execute(),
+            Command::Run(options) => options.execute(|| names_of(&Self::described())),
             Command::Compile(options) => options.execute(),
             Command::Snapshot(options) => options.execute(),
             Command::Inspect(options) => options.execute(),
+            Command::Wit(options) => options.execute(),
+            Command::Compose(options) => options.execute(),
             Command::Validate(options) => options.execute(),
             Command::Wast(options) => options.execute(),
             Command::Ps(options) => options.execute(),
@@ -111,9 +136,26 @@ impl CommandLine {
             Command::Profile(options) => options.execute(),
             Command::Cache(options) => options.execute(),
             Command::Key(options) => options.execute(),
-            Command::Completion(options) => options.execute(&mut Self::command()),
+            Command::Completion(options) => options.execute(&mut Self::described()),
+            Command::Man(options) => options.execute(Self::described()),
         }
     }
+}
+
+/// Adds the subcommand that was meant to the error for one that does not exist, where clap does not: to that of `help`.
+fn suggest(mut error: clap::Error, program: &clap::Command) -> clap::Error {
+    let Some(ContextValue::String(wanted)) = error.get(ContextKind::InvalidSubcommand) else { return error };
+    let names = names_of(program);
+    let similar = similar_name(wanted, names.iter().map(|name| &**name)).map(str::to_string);
+    if let (Some(similar), None) = (similar, error.get(ContextKind::SuggestedSubcommand)) {
+        error.insert(ContextKind::SuggestedSubcommand, ContextValue::Strings(vec![similar]));
+    }
+    error
+}
+
+/// Returns the names of the subcommands.
+fn names_of(program: &clap::Command) -> Vec<String> {
+    program.get_subcommands().map(|command| command.get_name().to_string()).chain(["help".into()]).collect()
 }
 
 /// Returns whether the first argument is a file or an option of `run`.
@@ -162,15 +204,16 @@ mod tests {
             "--limits help",
         ] {
             let words = || ["belljar", "run"].into_iter().chain(args.split_whitespace()).map(OsString::from);
+            let all = |words| {
+                let mut line = CommandLine::described();
+                let matches = line.try_get_matches_from_mut(words)?;
+                CommandLine::of_matches(matches, &mut line)
+            };
             let shown = |line: Result<CommandLine, clap::Error>| match line {
                 Ok(line) => format!("{line:?}"),
                 Err(error) => error.to_string(),
             };
-            assert_eq!(
-                shown(CommandLine::read(words())),
-                shown(CommandLine::try_parse_from(words())),
-                "{args}"
-            );
+            assert_eq!(shown(CommandLine::read(words())), shown(all(words())), "{args}");
         }
     }
 

@@ -10,8 +10,10 @@ use crate::output_file::{Readers, cannot_write, check, check_other_than, write};
 use crate::progress::{Meter, MeterReading, with_progress};
 use crate::proposals::Proposals;
 use crate::user_cache;
-use anyhow::{Context, Error};
-use belljar::{ArtifactInfo, ArtifactOptions, CompileStage, Config, Engine, OutsideText, SigningKey};
+use belljar::error::Context;
+use belljar::{
+    ArtifactInfo, ArtifactOptions, CompileStage, Config, Engine, Error, OutsideText, Precompiled, SigningKey,
+};
 use clap::Args;
 use rustix::fs::{MemfdFlags, memfd_create};
 use std::fmt::Write as _;
@@ -22,13 +24,14 @@ use std::time::{Duration, Instant};
 
 const EXAMPLES: &str = "\
 Examples:
-  belljar compile tool.wasm                       creates tool.elf, which `belljar run tool.elf` starts at once
-  belljar compile --target x86-64-v3 tool.wasm    for other machines as well
-  belljar compile --sign release.key tool.wasm    for users who trust this key: see `belljar help key`
-  belljar compile --embed-source tool.wasm        can be recompiled where its code cannot be used
+  belljar compile tool.wasm                     creates tool.elf: `belljar run tool.elf` starts it
+  belljar compile --target x86-64-v3 tool.wasm  for other machines as well
+  belljar compile --sign release.key tool.wasm  for users who trust this key: `belljar help key`
+  belljar compile --embed-source tool.wasm      can be recompiled where its code cannot be used
 
 An artifact is trusted only by the user who made it, on this machine, unless it is signed.
-Exit codes: 0, or 65 if the module is not valid, 66 if it cannot be read, 69 if there is no key, 74 if the artifact
+
+Exit codes: 0, or 65 if the module is not valid, 66 if it cannot be read, 69 if there is no key, 74 if the artifact \
 cannot be written, 124 if a time limit of --limits was reached.";
 
 /// Compile a module ahead of time
@@ -36,7 +39,7 @@ cannot be written, 124 if a time limit of --limits was reached.";
 /// The artifact is an ELF file, which objdump and readelf understand as well. Not needed just to
 /// start a module quickly on this machine: `belljar run` caches what it compiles.
 #[derive(Args, Clone, Debug)]
-#[command(verbatim_doc_comment, after_help = EXAMPLES)]
+#[command(after_help = EXAMPLES)]
 pub(crate) struct CompileOptions {
     /// The module, in binary (.wasm) or text format (.wat)
     #[arg(value_hint = clap::ValueHint::FilePath)]
@@ -50,46 +53,46 @@ pub(crate) struct CompileOptions {
     ///
     /// CPU is x86-64, x86-64-v2, x86-64-v3, or the name of a model. Code for an older processor runs
     /// on more machines, but may be slower. Needed only if the artifact is to run on other machines.
-    #[arg(verbatim_doc_comment, long, value_name = "CPU")]
+    #[arg(long, value_name = "CPU")]
     target: Option<String>,
 
     /// Sign the artifact with a key that `belljar key new` made [default: not signed]
     ///
     /// Without a signature, an artifact is trusted only by the user who made it, on this machine. Users
     /// who trust the key can run a signed one.
-    #[arg(verbatim_doc_comment, long, value_name = "KEY", value_hint = clap::ValueHint::FilePath)]
+    #[arg(long, value_name = "KEY", value_hint = clap::ValueHint::FilePath)]
     sign: Option<PathBuf>,
 
     /// Include the complete wasm binary in the artifact
     ///
     /// It is then recompiled where its code cannot be used, for example by another version of belljar.
     /// Makes the artifact larger; leave it out if you do not want to distribute the wasm.
-    #[arg(verbatim_doc_comment, long)]
+    #[arg(long)]
     embed_source: bool,
 
     /// Make it possible to run the artifact with --fuel
     ///
     /// Counting slows the code down, whether or not --fuel is used.
-    #[arg(verbatim_doc_comment, long)]
+    #[arg(long)]
     with_fuel: bool,
 
     /// Let hosts interrupt the artifact's code by epochs (`Config::epoch_interruption`)
     ///
     /// Slows the code down. Not needed for --timeout, which stops any code.
-    #[arg(verbatim_doc_comment, long)]
+    #[arg(long)]
     with_epochs: bool,
 
     /// Make it possible to run the artifact with --deterministic
     ///
     /// Slows float arithmetic down.
-    #[arg(verbatim_doc_comment, long)]
+    #[arg(long)]
     deterministic: bool,
 
     /// Limit the compilation [default: no limits]
     ///
     /// `help` lists the keys; those that begin with compile- have an effect here. `untrusted` sets a
     /// default for each, suitable for untrusted modules. Can be given several times.
-    #[arg(verbatim_doc_comment, long, value_name = "KEY=VALUE,...")]
+    #[arg(long, value_name = "KEY=VALUE,...")]
     limits: Vec<LimitList>,
 
     /// Print the number of functions, the sizes of sections, and the time of each phase
@@ -117,7 +120,7 @@ impl CompileOptions {
         let (engine, meter) = self.engine()?;
         timer.record("preparation");
         let file = ModuleFile::read(&self.file)?.into_binary_with_lines()?;
-        if file.artifact().is_some() {
+        if file.artifact().is_some() || file.is_compiled_component() {
             return Err(Failure::usage(format!("{} is compiled already", OutsideText::new(&self.file))));
         }
         check_other_than(&output, &self.file)
@@ -125,16 +128,25 @@ impl CompileOptions {
             .with_context(|| cannot_write(&output))
             .with_exit_code(ExitCode::Unwritable)?;
         timer.record("reading");
-        let module = with_progress(|| file.describe_work(), &meter, || file.compile(&engine))
-            .map_err(|failure| limit_list::explain(failure, &self.file, limit_list::option_of_compile))?;
-        file.report_start_problems(&module.start_problems());
-        timer.record_stages(&meter.read());
-        timer.record("loading");
         let mut options = ArtifactOptions::new().embed_source(self.embed_source);
         if let Some(key) = &key {
             options = options.sign(key);
         }
-        let artifact = module.serialize_with(options);
+        let explain_limit = |failure| limit_list::explain(failure, &self.file, limit_list::option_of_compile);
+        let artifact = if file.is_component() {
+            let component =
+                with_progress(|| file.describe_work(), &meter, || file.compile_component(&engine));
+            let component = component.map_err(explain_limit)?;
+            timer.record("compilation");
+            component.serialize_with(options)
+        } else {
+            let module = with_progress(|| file.describe_work(), &meter, || file.compile(&engine));
+            let module = module.map_err(explain_limit)?;
+            file.report_start_problems(&module.start_problems());
+            timer.record_stages(&meter.read());
+            timer.record("loading");
+            module.serialize_with(options)
+        };
         user_cache::report_problems(&engine);
         let artifact = artifact.with_exit_code(ExitCode::CannotStart)?;
         timer.record("assembly and sealing");
@@ -169,13 +181,18 @@ impl CompileOptions {
 }
 
 fn explain(artifact: &[u8], timer: &PhaseTimer) -> Result<String, Failure> {
-    let info = describe(artifact).with_exit_code(ExitCode::Unwritable)?;
     let mut text = String::new();
     let mut line = |name: &str, value: String| writeln!(text, "{name:<28}{value:>12}");
-    let mut written = line("functions", info.functions().unwrap_or_default().to_string());
-    written = written.and(line("artifact", ByteSize(info.size()).to_string()));
-    for (name, size) in info.sections() {
-        written = written.and(line(&format!("  {name}"), ByteSize(size).to_string()));
+    let mut written = Ok(());
+    if Engine::detect_precompiled(artifact) == Some(Precompiled::Component) {
+        written = line("artifact", ByteSize(artifact.len() as u64).to_string());
+    } else {
+        let info = describe(artifact).with_exit_code(ExitCode::Unwritable)?;
+        written = written.and(line("functions", info.functions().unwrap_or_default().to_string()));
+        written = written.and(line("artifact", ByteSize(info.size()).to_string()));
+        for (name, size) in info.sections() {
+            written = written.and(line(&format!("  {name}"), ByteSize(size).to_string()));
+        }
     }
     for (phase, time) in &timer.phases {
         written = written.and(line(phase, milliseconds(*time)));

@@ -1,7 +1,7 @@
 //! Errors of the program with their exit codes.
 
 use crate::exit_code::ExitCode;
-use anyhow::Error;
+use belljar::Error;
 use std::fmt;
 
 /// An error and its exit code.

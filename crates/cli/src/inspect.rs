@@ -9,6 +9,7 @@ use crate::exit_code::ExitCode;
 use crate::failure::{Failure, WithExitCode};
 use crate::module_file::ModuleFile;
 use crate::output::{print, print_json};
+use crate::wit::Wit;
 use artifact::ArtifactDescription;
 use belljar::{ArtifactInfo, Config, Engine};
 use clap::Args;
@@ -22,10 +23,12 @@ Examples:
   belljar inspect tool.elf               an artifact of `belljar compile`
   belljar inspect tool.wasm --json | jq '.imports[].name'
 
-A file that is broken, or uses features that belljar does not support, is described as far as it can be
-read, with the first problem. Exit codes: 0, or 65 if there was a problem, 66 if the file cannot be read.";
+A file that is broken, or uses features that belljar does not support, is described as far as it can be \
+read, with the first problem.
 
-/// Show the contents of a module: sections, imports, exports, memory layout, features, producers.
+Exit codes: 0, or 65 if there was a problem, 66 if the file cannot be read.";
+
+/// Show the contents of a module: sections, imports, exports, memory layout, features.
 #[derive(Args, Clone, Debug)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct InspectOptions {
@@ -51,6 +54,9 @@ impl InspectOptions {
             return self.describe_artifact(&info);
         }
         let mut description = reader::describe(file.bytes());
+        if description.kind == Kind::Component && description.error.is_none() {
+            description.wit = Wit::read(file.bytes()).and_then(|wit| wit.text()).ok();
+        }
         if description.error.is_some() {
             let refused = file.validate(&Engine::new(&Config::new()).with_exit_code(ExitCode::CannotStart)?);
             match refused {

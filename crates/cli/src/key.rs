@@ -15,8 +15,10 @@ Examples:
   belljar key trust release.pub
   belljar key list
 
-Trusted keys are lines of the file trusted-keys in the user's configuration directory; remove a line to revoke trust.
-The owner of a trusted key can make native code that your belljar runs: trust a key only as you would trust a program.
+Trusted keys are lines of the file trusted-keys in the user's configuration directory; remove a line to revoke \
+trust. The owner of a trusted key can make native code that your belljar runs: trust a key only as you would trust a \
+program.
+
 Exit codes: 0, or 66 if a key cannot be read, 74 if one cannot be written.";
 
 /// Create keys that sign artifacts, and choose which keys to trust.

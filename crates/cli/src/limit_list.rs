@@ -5,8 +5,9 @@ use crate::exit_code::ExitCode;
 use crate::failure::Failure;
 use crate::output::print;
 use crate::time_span::TimeSpan;
-use anyhow::Error;
-use belljar::{CompileLimit, CompileLimitExceeded, CompileLimits, Limit, LimitUnit, OutsideText};
+use belljar::{
+    CompileLimit, CompileLimitExceeded, CompileLimits, Error, Limit, LimitUnit, OutsideText, similar_name,
+};
 use std::fmt;
 use std::path::Path;
 use std::str::FromStr;
@@ -96,8 +97,14 @@ fn setting(text: &str) -> Result<Vec<(Key, Option<u64>)>, String> {
         format!("expected KEY=VALUE, `{UNTRUSTED}` or `help`, found `{text}`: the keys are {}", keys())
     })?;
     let limit = Key::all().find(|limit| limit.to_string() == name);
-    let limit = limit
-        .ok_or_else(|| format!("there is no limit `{}`: the keys are {}", OutsideText::new(name), keys()))?;
+    let limit = limit.ok_or_else(|| {
+        let known: Vec<String> = Key::all().map(|key| key.to_string()).collect();
+        let advice = match similar_name(name, known.iter().map(|key| &**key)) {
+            Some(similar) => format!("did you mean `{similar}`?"),
+            None => format!("the keys are {}", keys()),
+        };
+        format!("there is no limit `{}`: {advice}", OutsideText::new(name))
+    })?;
     Ok(vec![(limit, amount(limit, value).map_err(|why| format!("{name}: {why}"))?)])
 }
 

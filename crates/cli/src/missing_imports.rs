@@ -2,8 +2,10 @@
 
 use crate::binary::interface::{Exports, Imports, custom_section_names};
 use crate::module_file::ModuleFile;
-use anyhow::Error;
-use belljar::{FuncType, ImportClue, ImportClues, Linker, OutsideText, UnknownImportError, ValType};
+use belljar::{
+    Error, ExternType, FuncType, ImportClue, ImportClues, Linker, OutsideText, UnknownImportError, ValType,
+    similar_name,
+};
 use std::collections::{HashMap, HashSet};
 use std::fmt::Write;
 use wasmparser::{Import, TypeRef};
@@ -44,6 +46,8 @@ struct MissingImport {
     module: String,
     name: String,
     ty: String,
+    /// What can be imported and has a similar name, as `module::name`.
+    similar: Option<String>,
 }
 
 /// What a module can import, known before anything is compiled.
@@ -87,7 +91,10 @@ impl<'a, T> AvailableImports<'a, T> {
                 .iter()
                 .find_map(|i| self.check_type(&imports, i).err())
                 .map(ImportProblem::Incompatible),
-            false => Some(ImportProblem::Missing(MissingImports::of(&imports, &missing, file.bytes()))),
+            false => {
+                let similar = |import: &Import<'_>| self.similar(import);
+                Some(ImportProblem::Missing(MissingImports::of(&imports, &missing, file.bytes(), similar)))
+            }
         };
         match problem {
             // If the module is invalid, that is reported instead.
@@ -105,6 +112,24 @@ impl<'a, T> AvailableImports<'a, T> {
     fn is_exported(&self, import: &Import<'_>) -> bool {
         let names = self.exports.get(import.module);
         names.is_some_and(|names| names.as_ref().is_none_or(|names| names.contains(import.name)))
+    }
+
+    /// Returns what can be imported and has a name similar to that of an import.
+    fn similar(&self, import: &Import<'_>) -> Option<String> {
+        let mut modules: Vec<&str> = self.exports.keys().copied().collect();
+        modules.sort_unstable();
+        let module = match self.exports.contains_key(import.module) {
+            true => Some(import.module),
+            false => similar_name(import.module, modules),
+        };
+        let exported = module.and_then(|module| {
+            let names = self.exports.get(module)?.as_ref()?;
+            let mut sorted: Vec<&str> = names.iter().copied().collect();
+            sorted.sort_unstable();
+            let name = names.get(import.name).copied().or_else(|| similar_name(import.name, sorted))?;
+            Some(format!("{}::{}", OutsideText::new(module), OutsideText::new(name)))
+        });
+        exported.or_else(|| self.linker.similar_import(import.module, import.name))
     }
 
     /// Compares the type of a function import with that of the host function. Other imports are checked at
@@ -138,7 +163,12 @@ fn number(ty: &wasmparser::ValType) -> Option<ValType> {
 }
 
 impl MissingImports {
-    fn of(imports: &Imports<'_>, missing: &[&Import<'_>], bytes: &[u8]) -> Self {
+    fn of(
+        imports: &Imports<'_>,
+        missing: &[&Import<'_>],
+        bytes: &[u8],
+        similar: impl Fn(&Import<'_>) -> Option<String>,
+    ) -> Self {
         let arity = |import| {
             let ty = imports.func_type(import)?;
             Some((ty.params().len(), ty.results().len()))
@@ -146,12 +176,14 @@ impl MissingImports {
         let clues = missing.iter().map(|i| ImportClue { module: i.module, name: i.name, arity: arity(i) });
         let hint =
             ImportClues { missing: clues.collect(), custom_sections: custom_section_names(bytes) }.hint();
-        let own = |import: &&Import<'_>| MissingImport {
+        let own = |(i, import): (usize, &&Import<'_>)| MissingImport {
             module: import.module.into(),
             name: import.name.into(),
             ty: imports.type_text(import),
+            // Some modules lack tens of thousands of imports.
+            similar: (i < MAX_LISTED).then(|| similar(import)).flatten(),
         };
-        Self { imports: missing.iter().map(own).collect(), hint }
+        Self { imports: missing.iter().enumerate().map(own).collect(), hint }
     }
 
     /// Lists all missing imports, or the first ones, with a hint.
@@ -191,13 +223,20 @@ impl MissingImports {
             let _ = write!(text, "\n    from `{}` ({}):", shown(module), imports.len());
             for import in &imports[..*lines] {
                 let _ = write!(text, "\n        {}: {}", shown(&import.name), shown(&import.ty));
+                if let Some(similar) = &import.similar {
+                    let _ = write!(text, " (did you mean `{similar}`?)");
+                }
             }
             if *lines < imports.len() {
                 let _ = write!(text, "\n        … and {} more", imports.len() - lines);
             }
         }
         if modules.len() > lines_per_module.len() {
-            let _ = write!(text, "\n    … and from {} more modules", modules.len() - lines_per_module.len());
+            let more = match modules.len() - lines_per_module.len() {
+                1 => "1 more module".into(),
+                n => format!("{n} more modules"),
+            };
+            let _ = write!(text, "\n    … and from {more}");
         }
         if lines_per_module.iter().sum::<usize>() < self.imports.len() {
             text.push_str("\n    (--all-imports lists all)");
@@ -214,6 +253,10 @@ impl MissingImports {
         if let Some(hint) = self.hint {
             return Some(hint.into());
         }
+        // It is defined already, under a similar name.
+        if any(|i| i.similar.is_some()) {
+            return None;
+        }
         if any(|i| i.module == "wasi_snapshot_preview1" || i.module == "wasi_unstable") {
             return Some(
                 "this version of WASI has no such function: the module was built for another version".into(),
@@ -221,18 +264,21 @@ impl MissingImports {
         }
         let module = self.imports.iter().map(|i| &i.module).find(|m| !m.is_empty() && !m.contains('='))?;
         let module = OutsideText::new(&**module);
-        Some(format!("if another module exports them, --preload {module}=FILE adds it"))
+        let what = if self.imports.len() == 1 { "it" } else { "them" };
+        Some(format!("if another module exports {what}, --preload {module}=FILE adds that module"))
     }
 }
 
 impl From<&UnknownImportError> for MissingImports {
     fn from(error: &UnknownImportError) -> Self {
-        let own = |(module, name, ty): (&str, &str, &belljar::ExternType)| MissingImport {
+        let own = |((module, name, ty), similar): ((&str, &str, &ExternType), Option<&str>)| MissingImport {
             module: module.into(),
             name: name.into(),
             ty: ty.to_string(),
+            similar: similar.map(Into::into),
         };
-        Self { imports: error.missing().map(own).collect(), hint: error.hint() }
+        let similar = error.similar().chain(std::iter::repeat(None));
+        Self { imports: error.missing().zip(similar).map(own).collect(), hint: error.hint() }
     }
 }
 

@@ -5,14 +5,16 @@ use crate::exit_code::ExitCode;
 use crate::failure::{Failure, WithExitCode};
 use crate::file_kind;
 use crate::output::complain;
-use anyhow::{Context, Error, anyhow};
+use belljar::component::Component;
+use belljar::error::Context;
 use belljar::{
-    ArtifactInfo, DisabledFeatures, Engine, Module, OutsideText, StartProblem, UnsupportedProposals,
+    ArtifactInfo, DisabledFeatures, Engine, Error, Module, OutsideText, Precompiled, StartProblem,
+    UnsupportedProposals, format_err, similar_name,
 };
 use bytes::Bytes;
 use std::borrow::Cow;
 use std::fs::File;
-use std::io::Read;
+use std::io::{ErrorKind, Read};
 use std::path::{Path, PathBuf};
 use wasmparser::{Chunk, Parser, Payload};
 
@@ -22,11 +24,20 @@ pub(crate) const MAX_BYTES: u64 = 1 << 30;
 /// The first bytes of a wasm binary.
 const MAGIC: &[u8] = b"\0asm";
 
+/// Converts a module's text to a binary with line information, if it is well-formed text. The parser's errors hold the
+/// path as it is: [`belljar::to_binary`] reports them escaped.
+fn binary_with_lines(bytes: &[u8], path: &Path) -> Option<Vec<u8>> {
+    let text = std::str::from_utf8(bytes).ok().filter(|text| !text.starts_with('\0') && !text.is_empty())?;
+    wat::Parser::new().generate_dwarf(wat::GenerateDwarf::Lines).parse_str(Some(path), text).ok()
+}
+
 /// The contents of a module's file.
 pub(crate) struct ModuleFile {
     path: PathBuf,
     /// A wasm binary or text; empty for an artifact.
     bytes: Bytes,
+    /// The text that the binary was made from.
+    text: Option<Bytes>,
     /// An artifact; it is read only when its private copy is made.
     artifact: Option<File>,
 }
@@ -39,13 +50,13 @@ impl ModuleFile {
     /// Returns an error if it cannot be read, is a directory, or is too large to be a module.
     pub(crate) fn read(path: &Path) -> Result<Self, Failure> {
         match read(path).with_exit_code(ExitCode::Unreadable)? {
-            Contents::Bytes(bytes) => Ok(Self { path: path.into(), bytes, artifact: None }),
+            Contents::Bytes(bytes) => Ok(Self { path: path.into(), bytes, text: None, artifact: None }),
             Contents::Artifact(file) => {
-                Ok(Self { path: path.into(), bytes: Bytes::new(), artifact: Some(file) })
+                Ok(Self { path: path.into(), bytes: Bytes::new(), text: None, artifact: Some(file) })
             }
             Contents::TooLarge => {
                 let limit = ByteSize(MAX_BYTES);
-                Err(refuse(path, anyhow!("the file is too large: a module may have at most {limit}")))
+                Err(refuse(path, format_err!("the file is too large: a module may have at most {limit}")))
             }
         }
     }
@@ -65,6 +76,7 @@ impl ModuleFile {
         let name = OutsideText::new(self.path.file_name().unwrap_or_default());
         match self.artifact {
             Some(_) => format!("loading {name}"),
+            None if self.is_compiled_component() => format!("loading {name}"),
             None => format!("compiling {name} ({})", ByteSize(self.bytes.len() as u64)),
         }
     }
@@ -93,15 +105,21 @@ impl ModuleFile {
     }
 
     fn translated(self, lines: bool) -> Result<Self, Failure> {
+        if self.is_compiled_component() {
+            return Ok(self);
+        }
         if let Some(what) = file_kind::describe(&self.bytes, &self.path) {
             return Err(self.refuse(Error::msg(what)));
         }
-        let binary = match belljar::to_binary(&self.bytes, Some(&self.path), lines) {
+        if lines && let Some(binary) = binary_with_lines(&self.bytes, &self.path) {
+            return Ok(Self { bytes: binary.into(), text: Some(self.bytes), ..self });
+        }
+        let binary = match belljar::to_binary(&self.bytes, Some(&self.path)) {
             Ok(Cow::Borrowed(_)) => return Ok(self),
             Ok(Cow::Owned(binary)) => binary,
             Err(error) => return Err(self.refuse(error)),
         };
-        Ok(Self { bytes: binary.into(), ..self })
+        Ok(Self { bytes: binary.into(), text: Some(self.bytes), ..self })
     }
 
     /// Compiles a binary, or loads an artifact.
@@ -118,12 +136,37 @@ impl ModuleFile {
         }
     }
 
+    /// Returns whether the contents are a component.
+    pub(crate) fn is_component(&self) -> bool {
+        Parser::is_component(&self.bytes)
+    }
+
+    /// Returns whether the contents are an artifact of a component.
+    pub(crate) fn is_compiled_component(&self) -> bool {
+        Engine::detect_precompiled(&self.bytes) == Some(Precompiled::Component)
+    }
+
+    /// Compiles a component, or loads an artifact of one.
+    ///
+    /// # Errors
+    ///
+    /// Returns an error if it is not a valid one.
+    pub(crate) fn compile_component(&self, engine: &Engine) -> Result<Component, Failure> {
+        match self.is_compiled_component() {
+            true => Component::deserialize(engine, &self.bytes).map_err(|error| self.refuse(error)),
+            false => Component::from_binary(engine, &self.bytes).map_err(|error| self.refuse_binary(error)),
+        }
+    }
+
     /// Validates a binary without compiling it. Returns the problems that make every start fail.
     ///
     /// # Errors
     ///
     /// Returns the errors of [`ModuleFile::compile`].
     pub(crate) fn validate(&self, engine: &Engine) -> Result<Vec<StartProblem>, Failure> {
+        if self.is_compiled_component() {
+            return Err(self.refuse_compiled_component());
+        }
         if let Some(file) = &self.artifact {
             let artifact = "it is a compiled module: `belljar inspect` describes it";
             return Err(self.refuse(Error::msg(describe_elf(file).unwrap_or(artifact))));
@@ -136,6 +179,7 @@ impl ModuleFile {
         let [first, rest @ ..] = problems else { return };
         let more = match rest.len() {
             0 => String::new(),
+            1 => "; and 1 more such problem".into(),
             n => format!("; and {n} more such problems"),
         };
         let path = OutsideText::new(&self.path);
@@ -149,7 +193,9 @@ impl ModuleFile {
 
     /// Returns the failure for a binary, with a hint if it uses a feature that is not supported yet.
     fn refuse_binary(&self, mut error: Error) -> Failure {
-        if is_cut_off(&self.bytes) {
+        if let Some(text) = &self.text {
+            error = belljar::locate_in_text(error, text, Some(&self.path));
+        } else if is_cut_off(&self.bytes) {
             let size = ByteSize(self.bytes.len() as u64);
             error = error.context(format!("the file seems to be truncated after {size}"));
         }
@@ -175,7 +221,15 @@ impl ModuleFile {
         }
     }
 
-    fn refuse(&self, error: Error) -> Failure {
+    /// Returns the failure for an artifact of a component, where a component itself is needed.
+    pub(crate) fn refuse_compiled_component(&self) -> Failure {
+        self.refuse(Error::msg(
+            "it is a compiled component, which `belljar run` runs: give the component itself",
+        ))
+    }
+
+    /// Returns the failure for what cannot be done with the file.
+    pub(crate) fn refuse(&self, error: Error) -> Failure {
         refuse(&self.path, error)
     }
 }
@@ -213,12 +267,26 @@ enum Contents {
     TooLarge,
 }
 
+/// Returns the file that a path without one may be meant as: one with a similar name in the same directory.
+fn similar_file(path: &Path) -> Option<PathBuf> {
+    let wanted = path.file_name()?.to_str()?;
+    let directory = path.parent().filter(|parent| !parent.as_os_str().is_empty());
+    let entries = std::fs::read_dir(directory.unwrap_or(Path::new("."))).ok()?;
+    let mut names: Vec<String> = entries.flatten().filter_map(|e| e.file_name().into_string().ok()).collect();
+    names.sort_unstable();
+    similar_name(wanted, names.iter().map(|name| &**name)).map(|name| path.with_file_name(name))
+}
+
 fn read(path: &Path) -> Result<Contents, Error> {
     let cannot = || format!("could not read {}", OutsideText::new(path));
-    let file = File::open(path).with_context(cannot)?;
+    let file = File::open(path).map_err(|error| {
+        let similar = (error.kind() == ErrorKind::NotFound).then(|| similar_file(path)).flatten();
+        let advice = similar.map(|name| format!(" (did you mean {}?)", OutsideText::new(&name)));
+        Error::new(error).context(cannot() + &advice.unwrap_or_default())
+    })?;
     let meta = file.metadata().with_context(cannot)?;
     if meta.is_dir() {
-        return Err(anyhow!("it is a directory, expected a .wasm or .wat file").context(cannot()));
+        return Err(format_err!("it is a directory, expected a .wasm or .wat file").context(cannot()));
     }
     if meta.len() > MAX_BYTES {
         return Ok(Contents::TooLarge);

@@ -1,6 +1,7 @@
 //! The process: parses arguments, executes a subcommand, and returns an exit code.
 
 use crate::command_line::CommandLine;
+use crate::contained::is_contained;
 use crate::exit_code::ExitCode;
 use crate::output::complain;
 use belljar::OutsideText;
@@ -37,6 +38,9 @@ fn print_usage(mut error: clap::Error) -> io::Result<()> {
 /// Escapes panic messages, which can quote a guest.
 fn print_panics_escaped() {
     std::panic::set_hook(Box::new(|panic| {
+        if is_contained() {
+            return;
+        }
         let backtrace = Backtrace::capture();
         let message = match backtrace.status() {
             BacktraceStatus::Captured => format!("{panic}\n{backtrace}"),

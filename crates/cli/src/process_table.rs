@@ -124,6 +124,12 @@ pub(crate) fn label(store: &StoreReport) -> Option<&str> {
     store.label.as_deref().or_else(|| store.frames.first()?.module.as_deref())
 }
 
+/// Names a store and says how old it is: `store 1 (sort.wasm, 12.3 s old)`.
+pub(crate) fn title(store: &StoreReport) -> String {
+    let label = label(store).map(|label| truncate(label, MAX_TEXT_CHARS) + ", ").unwrap_or_default();
+    format!("store {} ({label}{} old)", store.id, span(store.age))
+}
+
 /// Describes what a store's guest is doing, on one line.
 pub(crate) fn state(store: &StoreReport) -> String {
     match &store.state {

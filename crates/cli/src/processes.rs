@@ -2,8 +2,7 @@
 
 use crate::exit_code::ExitCode;
 use crate::failure::{Failure, WithExitCode};
-use anyhow::Error;
-use belljar::OutsideText;
+use belljar::{Error, OutsideText};
 use belljar_inspect::{AskError, Detail, Process, ProcessReport, processes};
 use std::thread;
 
@@ -55,7 +54,11 @@ pub(crate) fn poll_processes(wanted: impl Fn(u32) -> bool) -> Result<PollResult,
 
 /// Converts the error of a request to a failure.
 pub(crate) fn failure(error: &AskError) -> Failure {
-    Failure::new(ExitCode::Unreadable, Error::msg(error.to_string()))
+    let advice = match error {
+        AskError::NoProcess { .. } => ": `belljar ps` lists the processes",
+        _ => "",
+    };
+    Failure::new(ExitCode::Unreadable, Error::msg(format!("{error}{advice}")))
 }
 
 /// Parses a process id.

@@ -7,8 +7,8 @@ use crate::output_file::{self, Readers, cannot_write, check};
 use crate::processes::{failure, process_id};
 use crate::progress::{Meter, with_progress};
 use crate::time_span::TimeSpan;
-use anyhow::{Context, Result};
-use belljar::{OutsideText, Profile, ProfileFormat};
+use belljar::error::Context;
+use belljar::{Counted, OutsideText, Profile, ProfileFormat, Result};
 use belljar_inspect::{Process, ProfileRequest};
 use clap::Args;
 use std::io;
@@ -22,8 +22,10 @@ Examples:
   belljar profile 4711 --frequency 100 -o profile.json
   belljar profile 4711 --interval 5ms -o profile.json
 
-The guests keep running: each is interrupted at every sample while its stack is walked.
-The name of OUT determines the format: .svg (flame graph), .json (Firefox Profiler), .pb.gz (pprof), .txt (collapsed stacks).
+The guests keep running: each is interrupted at every sample while its stack is walked. The name of OUT determines \
+the format: .svg (flame graph), .json (Firefox Profiler), .pb.gz (pprof), .txt (collapsed stacks). A note says how \
+many samples were taken.
+
 Exit codes: 0, or 66 if there is no such process, or if it cannot be inspected, 74 if OUT cannot be written.";
 
 /// The default sampling rate, in samples per second.
@@ -48,7 +50,7 @@ pub(crate) struct ProfileOptions {
     ///
     /// Each sample interrupts every running guest while its stack is walked, so use a lower rate where
     /// that matters.
-    #[arg(verbatim_doc_comment, long, value_name = "HZ", value_parser = clap::value_parser!(u32).range(1..=HIGHEST_FREQUENCY))]
+    #[arg(long, value_name = "HZ", value_parser = clap::value_parser!(u32).range(1..=HIGHEST_FREQUENCY))]
     frequency: Option<u32>,
 
     /// Take a sample every TIME, 1ms or 250ms, instead of giving a rate
@@ -59,7 +61,7 @@ pub(crate) struct ProfileOptions {
     ///
     /// .svg is a flame graph, .json for the Firefox Profiler, .pb.gz for pprof, .txt collapsed stacks.
     /// If the program has several engines, each gets a file of its own: OUT, OUT-2, ...
-    #[arg(verbatim_doc_comment, short, long, value_name = "OUT", value_hint = clap::ValueHint::FilePath)]
+    #[arg(short, long, value_name = "OUT", value_hint = clap::ValueHint::FilePath)]
     output: PathBuf,
 }
 
@@ -96,9 +98,11 @@ impl ProfileOptions {
             write(&profile, format, &path)
                 .with_context(|| cannot_write(&path))
                 .with_exit_code(ExitCode::Unwritable)?;
-            if i > 0 {
-                complain(&format!("note: the profile of another engine is in {}", OutsideText::new(&path)));
-            }
+            let whose = match i {
+                0 => format!("process {}", self.pid),
+                _ => "another engine of it".into(),
+            };
+            complain(&format!("note: {}", result(&profile, &whose, self.duration, &path)));
         }
         Ok(ExitCode::Success as u8)
     }
@@ -108,6 +112,15 @@ impl ProfileOptions {
             (Some(TimeSpan(time)), _) => time,
             (None, hertz) => Duration::from_secs(1) / hertz,
         }
+    }
+}
+
+/// Says where the profile is and what is in it.
+fn result(profile: &Profile, whose: &str, time: TimeSpan, path: &Path) -> String {
+    let path = OutsideText::new(path);
+    match profile.sample_count() {
+        0 => format!("no guest of {whose} used CPU time within {time}, so its profile, {path}, is empty"),
+        n => format!("the profile of {whose} is in {path}: {} in {time}", Counted::of(n, "sample")),
     }
 }
 

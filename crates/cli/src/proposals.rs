@@ -61,6 +61,12 @@ proposals! {
     CustomPageSizes "custom-page-sizes" wasm_custom_page_sizes;
     /// Import sections that name a module or a type once for multiple imports
     CompactImports "compact-imports" wasm_compact_imports;
+    /// Lists of a fixed length in components
+    FixedLengthLists "fixed-length-lists" wasm_component_model_fixed_length_lists;
+    /// Error contexts in components
+    ErrorContext "error-context" wasm_component_model_error_context;
+    /// Values of components in 64-bit memories
+    ComponentMemory64 "component-memory64" wasm_component_model_memory64;
 }
 
 /// A release of the specification.
@@ -80,7 +86,7 @@ pub(crate) struct Proposals {
     /// Allow only the features of this release [default: 3.0, and the proposals adopted since]
     ///
     /// Use it to check that a module runs in older engines.
-    #[arg(verbatim_doc_comment, long, value_name = "RELEASE")]
+    #[arg(long, value_name = "RELEASE")]
     wasm: Option<Release>,
 
     /// Allow these features in addition to the release: see --disable for the list
@@ -90,7 +96,7 @@ pub(crate) struct Proposals {
     /// Refuse modules that use any of these features [default: none are refused]
     ///
     /// Separate features with commas, or give the option several times.
-    #[arg(verbatim_doc_comment, long, value_name = "FEATURE,...", value_delimiter = ',')]
+    #[arg(long, value_name = "FEATURE,...", value_delimiter = ',')]
     disable: Vec<Proposal>,
 }
 

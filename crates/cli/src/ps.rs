@@ -12,9 +12,10 @@ Examples:
   belljar ps
   belljar ps --json | jq '.[] | select(.uptime_ns > 60e9) | .pid'
 
-The table has a row for each store of each process: of `belljar run`, and of programs that embed belljar and serve inspection.
-TIME is the time since the process started, CPU the CPU time of all its threads in seconds, MEMORY the size of the guest's linear
-memories and objects.
+The table has a row for each store of each process: of `belljar run`, and of programs that embed belljar and serve \
+inspection. TIME is the time since the process started, CPU the CPU time of all its threads in seconds, MEMORY the size \
+of the guest's linear memories and objects.
+
 Exit codes: 0, even if no program is running, or 66 if the directory of their sockets cannot be used.";
 
 /// List running programs, and what their guests are doing.

@@ -11,10 +11,10 @@ use crate::progress::{Meter, with_progress};
 use crate::proposals::Proposals;
 use crate::run::{DirGrant, EnvVar, MemoryBudget, outcome_of};
 use crate::user_cache;
-use anyhow::{Context, Error};
+use belljar::error::Context;
 use belljar::{
-    ArtifactOptions, Config, Engine, ExternType, Instance, Linker, Module, OutsideText, SigningKey, Store,
-    UnknownImportError,
+    ArtifactOptions, Config, Engine, Error, ExternType, Instance, Linker, Module, OutsideText, SigningKey,
+    Store, UnknownImportError,
 };
 use belljar_wasi::{SavedDescriptors, WasiCtx, WasiCtxBuilder};
 use clap::Args;
@@ -23,13 +23,15 @@ use std::path::PathBuf;
 
 const EXAMPLES: &str = "\
 Examples:
-  belljar snapshot tool.wasm                          creates tool.snapshot, with the module already instantiated
-  belljar snapshot --invoke warm_up -o warm tool.wasm calls warm_up; `belljar run warm` continues after it
-  belljar snapshot --dir lib --invoke load tool.wasm  the initialization may read this directory; runs need it as well
+  belljar snapshot tool.wasm                           creates tool.snapshot: the module instantiated
+  belljar snapshot --invoke warm_up -o warm tool.wasm  `belljar run warm` continues after warm_up
+  belljar snapshot --dir lib --invoke load tool.wasm   may read this directory; runs need it too
 
-A snapshot is trusted like an artifact of `belljar compile`: only by the user who made it, unless it is signed.
-Exit codes: 0; 65 if the module is not valid, 66 if something cannot be read, 69 if the module cannot be started or its state
-cannot be saved, 74 if the snapshot cannot be written; 134 if the initialization trapped.";
+A snapshot is trusted like an artifact of `belljar compile`: only by the user who made it, unless it is \
+signed.
+
+Exit codes: 0; 65 if the module is not valid, 66 if something cannot be read, 69 if the module cannot be started or \
+its state cannot be saved, 74 if the snapshot cannot be written; 134 if the initialization trapped.";
 
 /// Run a program's initialization once, and save the resulting state
 ///
@@ -37,7 +39,7 @@ cannot be saved, 74 if the snapshot cannot be written; 134 if the initialization
 /// memories, globals, tables and objects. Worthwhile for programs with a slow initialization; to
 /// avoid only the compilation, `belljar compile` is enough.
 #[derive(Args, Clone, Debug)]
-#[command(verbatim_doc_comment, after_help = EXAMPLES)]
+#[command(after_help = EXAMPLES)]
 pub(crate) struct SnapshotOptions {
     /// The module, in binary (.wasm) or text format (.wat), or an artifact of it
     #[arg(value_hint = clap::ValueHint::FilePath)]
@@ -50,21 +52,21 @@ pub(crate) struct SnapshotOptions {
     /// Call this exported function, which has no parameters [default: only instantiate the module]
     ///
     /// `_initialize` is called before it, if exported.
-    #[arg(verbatim_doc_comment, long, value_name = "FUNC")]
+    #[arg(long, value_name = "FUNC")]
     invoke: Option<String>,
 
     /// Let the initialization use the directory HOST under the name GUEST [default: no directory]
     ///
     /// GUEST defaults to HOST as written; append `:ro` for read-only access. Runs of the snapshot must
     /// grant directories with the same names, in the same order. Can be given several times.
-    #[arg(verbatim_doc_comment, long, value_name = "HOST[::GUEST][:ro]")]
+    #[arg(long, value_name = "HOST[::GUEST][:ro]")]
     dir: Vec<DirGrant>,
 
     /// Set an environment variable of the initialization [default: none are set]
     ///
     /// Without a value, passes on the variable of that name from belljar's own environment. The guest
     /// may store values in the snapshot: do not pass secrets. Can be given several times.
-    #[arg(verbatim_doc_comment, long, value_name = "NAME[=VALUE]")]
+    #[arg(long, value_name = "NAME[=VALUE]")]
     env: Vec<EnvVar>,
 
     /// Limit all memories together to SIZE bytes: 65536, 64K, 16M, 2G [default: no limit]
@@ -78,19 +80,19 @@ pub(crate) struct SnapshotOptions {
     /// Sign the snapshot with a key that `belljar key new` made [default: not signed]
     ///
     /// Without a signature, a snapshot is trusted only by the user who made it, on this machine.
-    #[arg(verbatim_doc_comment, long, value_name = "KEY", value_hint = clap::ValueHint::FilePath)]
+    #[arg(long, value_name = "KEY", value_hint = clap::ValueHint::FilePath)]
     sign: Option<PathBuf>,
 
     /// Make it possible to run the snapshot with --fuel
     ///
     /// Counting slows the code down, whether or not --fuel is used.
-    #[arg(verbatim_doc_comment, long)]
+    #[arg(long)]
     with_fuel: bool,
 
     /// Make it possible to run the snapshot with --deterministic
     ///
     /// Slows float arithmetic down.
-    #[arg(verbatim_doc_comment, long)]
+    #[arg(long)]
     deterministic: bool,
 
     #[command(flatten)]
@@ -181,6 +183,7 @@ impl SnapshotOptions {
         let output = self.output.clone().unwrap_or_else(|| self.file.with_extension("snapshot"));
         let key =
             self.sign.as_deref().map(SigningKey::read).transpose().with_exit_code(ExitCode::Unreadable)?;
+        DirGrant::check_names(&self.dir)?;
         let wasi = self.wasi()?;
         let (engine, meter) = self.engine()?;
         let file = ModuleFile::read(&self.file)?.into_binary_with_lines()?;

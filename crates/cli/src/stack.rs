@@ -3,7 +3,7 @@
 use crate::exit_code::ExitCode;
 use crate::failure::Failure;
 use crate::output::{complain, print, print_json};
-use crate::process_table::{label, span, state};
+use crate::process_table::{state, title};
 use crate::processes::{failure, process_id};
 use belljar::OutsideText;
 use belljar_inspect::{Detail, FrameReport, Process, ProcessReport, StoreReport, StoreState};
@@ -17,6 +17,7 @@ Examples:
   belljar stack 4711 --json | jq '.stores[].frames[0].func_name'
 
 The guests keep running: each is interrupted while its stack is walked.
+
 Exit codes: 0, or 66 if there is no such process, or if it cannot be inspected.";
 
 /// The most lines of frames to print without --all; repetitions of the same frame count as one.
@@ -103,11 +104,7 @@ impl fmt::Display for Stacks<'_> {
 
 /// Writes `store 1 (tool.wasm, 12.3 s old), thread main (4711): running sort_array`.
 fn write_title(store: &StoreReport, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-    write!(f, "store {} (", store.id)?;
-    if let Some(label) = label(store) {
-        write!(f, "{}, ", OutsideText::new(label).cut(MAX_NAME_CHARS))?;
-    }
-    write!(f, "{} old)", span(store.age))?;
+    f.write_str(&title(store))?;
     if let Some(thread) = &store.thread {
         write!(f, ", thread {} ({})", OutsideText::new(&thread.name).cut(MAX_NAME_CHARS), thread.id)?;
     }

@@ -27,8 +27,10 @@ Examples:
   belljar top -d 5
   belljar top -n 3 > log                 three tables, a second apart
 
-CPU% is the share of one CPU used since the previous table, by the store's thread or, if the process has only one store, by the
-process. If standard input or output is not a terminal, tables are printed one after another: one without -n.
+CPU% is the share of one CPU used since the previous table, by the store's thread or, if the process has only one \
+store, by the process. If standard input or output is not a terminal, tables are printed one after another: one \
+without -n.
+
 Exit codes: 0, or 66 if the directory of the programs' sockets cannot be used.";
 
 /// The delay before the first table, even if the interval is longer.

@@ -21,7 +21,7 @@ Exit codes: 0 if all are valid, 65 if one is not, 66 if one cannot be read.";
 /// Also warns if a valid module can never be started, because of a table of more than 10,000,000
 /// elements or a segment that does not fit.
 #[derive(Args, Clone, Debug)]
-#[command(verbatim_doc_comment, after_help = EXAMPLES)]
+#[command(after_help = EXAMPLES)]
 pub(crate) struct ValidateOptions {
     /// The modules, in binary (.wasm) or text format (.wat)
     #[arg(required = true, value_hint = clap::ValueHint::FilePath)]

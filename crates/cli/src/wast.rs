@@ -4,6 +4,8 @@
 //! affect each other. A panic fails only its script, not the run.
 
 mod command;
+mod component;
+mod component_spectest;
 mod directive;
 mod files;
 mod pattern;

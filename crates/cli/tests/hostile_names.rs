@@ -21,11 +21,13 @@ use std::os::unix::process::CommandExt;
 type Lines = fn(&Scene) -> Vec<Vec<OsString>>;
 
 /// The subcommands, with their command lines. Each runs in a directory of its own.
-const ROWS: [(&str, Lines); 20] = [
+const ROWS: [(&str, Lines); 23] = [
     ("run", run),
     ("compile", compile),
     ("snapshot", snapshot),
     ("inspect", inspect),
+    ("wit", wit),
+    ("compose", compose),
     ("validate", validate),
     ("wast", wast),
     ("ps", processes::ps),
@@ -52,6 +54,10 @@ const ROWS: [(&str, Lines); 20] = [
             words([&"completion", &EVIL]),
             words([&"completion", &file("")]),
         ]
+    }),
+    ("man", |scene| {
+        fs::create_dir(scene.path(file(".pages"))).unwrap();
+        vec![words([&"man", &file(".pages")]), words([&"man", &EVIL]), words([&"man", &file("")])]
     }),
     ("help", |_| vec![words([&"help"]), words([&"help", &EVIL]), words([&"help", &file("")])]),
 ];
@@ -177,6 +183,24 @@ fn inspect(scene: &Scene) -> Vec<Vec<OsString>> {
     }
     lines.push(words([&"run", &file("-forged.elf")]));
     lines
+}
+
+fn wit(scene: &Scene) -> Vec<Vec<OsString>> {
+    let component = format!("(component (import {:?} (func)))", scene::EVIL);
+    fs::write(scene.path(file("-component.wat")), component).unwrap();
+    let endings = ["-component.wat", ".wat", "-syntax.wat", "-raw.wat", "", ".elf", ".pub", "-missing.wat"];
+    endings.map(|ending| words([&"wit", &file(ending)])).to_vec()
+}
+
+fn compose(scene: &Scene) -> Vec<Vec<OsString>> {
+    let exported = format!("(component (import \"f\" (func $f)) (export {:?} (func $f)))", scene::EVIL);
+    fs::write(scene.path(file("-exports.wat")), exported).unwrap();
+    let needed = format!("(component (import {:?} (func)))", scene::EVIL);
+    fs::write(scene.path(file("-component.wat")), needed).unwrap();
+    let output = file("-whole.wasm");
+    ["-exports.wat", "-component.wat", ".wat", "-syntax.wat", "-raw.wat", "", ".elf", "-missing.wat"]
+        .map(|ending| words([&"compose", &file("-component.wat"), &file(ending), &"-o", &output]))
+        .to_vec()
 }
 
 fn validate(_: &Scene) -> Vec<Vec<OsString>> {

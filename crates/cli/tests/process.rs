@@ -80,7 +80,7 @@ fn frames_of_a_very_deep_stack_are_not_all_counted() {
 /// reason.
 #[test]
 fn lines_of_other_code_are_not_told() {
-    let dir = workspace().join("crates/watch/tests/dwarf");
+    let dir = workspace().join("crates/belljar/tests/dwarf");
     let message = |options: &[&str], file: &str| {
         let words = ["run", "--invoke", "first"];
         let output =
@@ -128,7 +128,7 @@ fn with_lines_of(source: &str, text: &str) -> String {
 
 #[test]
 fn frames_have_the_names_and_lines_of_their_language() {
-    let dir = workspace().join("crates/watch/tests/dwarf");
+    let dir = workspace().join("crates/belljar/tests/dwarf");
     let cpp = "error: the guest trapped: wasm `unreachable` instruction executed
 wasm backtrace:
     0: 0x004e - shapes.wasm!shapes::Square::checked() const
@@ -360,7 +360,7 @@ fn a_file_too_large_for_a_module_is_refused() {
 
 #[test]
 fn every_subcommand_has_examples_in_its_help() {
-    for subcommand in ["run", "inspect", "validate", "wast", "completion"] {
+    for subcommand in ["run", "inspect", "validate", "wast", "completion", "man", "kill"] {
         let output = belljar().args(["help", subcommand]).output().unwrap();
         let text = String::from_utf8_lossy(&output.stdout).into_owned();
         assert!(text.contains("\nExamples:\n  belljar "), "{text}");
@@ -369,10 +369,63 @@ fn every_subcommand_has_examples_in_its_help() {
 }
 
 #[test]
-fn the_version_is_ours() {
-    let output = belljar().arg("--version").output().unwrap();
-    let expected = format!("belljar {}\n", env!("CARGO_PKG_VERSION"));
-    assert_eq!(String::from_utf8_lossy(&output.stdout), expected);
+fn the_version_says_what_was_built() {
+    let message = |arg: &str| String::from_utf8(belljar().arg(arg).output().unwrap().stdout).unwrap();
+    let short = format!("belljar {}\n", env!("CARGO_PKG_VERSION"));
+    assert_eq!(message("-V"), short);
+    let long = message("--version");
+    assert!(long.starts_with(&short), "{long}");
+    let value = |name: &str| {
+        let line = long.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(": "));
+        line.unwrap_or_else(|| panic!("no {name} in {long}"))
+    };
+    assert!(value("compiler").starts_with("Cranelift 0."), "{long}");
+    assert!(value("target").starts_with("x86_64-"), "{long}");
+    assert!(value("cargo features").contains("flamegraph"), "{long}");
+    assert!(value("WebAssembly features").contains("simd, ") && value("profile").len() > 2, "{long}");
+    let commit = value("commit");
+    let is_hex = commit.len() == 40 && commit.bytes().all(|byte| byte.is_ascii_hexdigit());
+    assert!(commit == "unknown" || is_hex, "{long}");
+    let head = Command::new("git").args(["rev-parse", "HEAD"]).current_dir(workspace()).output();
+    if head.is_ok_and(|head| head.status.success()) {
+        assert_ne!(commit, "unknown");
+    }
+}
+
+#[test]
+fn messages_are_colored_only_where_that_is_wanted() {
+    let message = |vars: &[(&str, &str)], args: &[&str]| {
+        let output = belljar().envs(vars.iter().copied()).args(args).output().unwrap();
+        String::from_utf8(output.stderr).unwrap()
+    };
+    let red = "\u{1b}[1m\u{1b}[31merror:\u{1b}[0m ";
+    let all: [&[&str]; 4] = [&["nothing.wasm"], &["--nonsense"], &["run"], &["--timeout", "soon", "a.wasm"]];
+    for args in all {
+        // Standard error is a pipe.
+        assert!(message(&[], args).starts_with("error: "), "{args:?}");
+        let forced = message(&[("CLICOLOR_FORCE", "1")], args);
+        assert!(forced.starts_with(red), "{args:?}: {forced:?}");
+        let plain = message(&[("CLICOLOR_FORCE", "0"), ("NO_COLOR", "1")], args);
+        assert!(!plain.contains('\u{1b}'), "{args:?}: {plain:?}");
+    }
+}
+
+#[test]
+fn manual_pages_are_written_for_every_subcommand() {
+    let dir = tempfile::tempdir().unwrap();
+    let output = belljar().arg("man").arg(dir.path()).output().unwrap();
+    assert_eq!(output.status.code(), Some(0));
+    let names: Vec<String> = std::fs::read_dir(dir.path())
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+        .collect();
+    let message = String::from_utf8(output.stderr).unwrap();
+    assert!(message.starts_with(&format!("note: wrote {} manual pages to ", names.len())), "{message}");
+    for name in ["belljar.1", "belljar-run.1", "belljar-key-new.1"] {
+        assert!(names.iter().any(|found| found == name), "{names:?}");
+    }
+    let output = belljar().arg("man").arg(dir.path().join("nowhere")).output().unwrap();
+    assert_eq!(output.status.code(), Some(74));
 }
 
 #[test]

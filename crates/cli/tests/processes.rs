@@ -31,8 +31,8 @@ impl Subject for Guests {
             .count()
     }
 
-    fn profile(&self, wanted: &ProfileRequest, _: &dyn Fn() -> bool) -> anyhow::Result<Vec<u8>> {
-        anyhow::bail!("\u{1b}[2Jno samples in {:?} at {:?}", wanted.duration, wanted.interval)
+    fn profile(&self, wanted: &ProfileRequest, _: &dyn Fn() -> bool) -> belljar::Result<Vec<u8>> {
+        belljar::bail!("\u{1b}[2Jno samples in {:?} at {:?}", wanted.duration, wanted.interval)
     }
 }
 
@@ -170,6 +170,26 @@ fn deep_stacks_are_whole_with_all() {
         "{message}"
     );
     assert!(scene.message(&["stack", &pid(), "--all"]).ends_with("   59: frame 59\n"));
+}
+
+#[test]
+fn kill_says_what_it_killed() {
+    let scene = Scene::new(all());
+    let message = |args: &[&str]| {
+        let output = scene.belljar(&[&["kill", &pid()], args].concat());
+        assert_eq!((output.status.code(), output.stdout.len()), (Some(0), 0));
+        String::from_utf8(output.stderr).unwrap().replace(&pid(), "PID")
+    };
+    let one = "note: killed store 1 (sort.wasm, 1.5 s old) of process PID: it was running sort_array\n";
+    let other = "note: killed store 2 (0.0 s old) of process PID: it was in host call \
+                 wasi_snapshot_preview1::fd_read for 12.3 s\n";
+    assert_eq!(message(&[]), [one, other].concat());
+    assert_eq!(message(&["--store", "1"]), one);
+    let idle = scene.belljar(&["kill", &pid(), "--store", "3"]);
+    assert_eq!(idle.status.code(), Some(66));
+    let many = (0..30).map(|id| StoreReport::new(id, StoreState::Guest)).collect();
+    let output = Scene::new(many).belljar(&["kill", &pid()]);
+    assert!(String::from_utf8_lossy(&output.stderr).starts_with("note: killed 30 guests of process "));
 }
 
 #[test]

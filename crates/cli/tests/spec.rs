@@ -49,7 +49,7 @@ fn version_2_0_simd() {
 /// Runs a suite with memories reserved where possible, and with explicit checks.
 fn both_accesses(config: &mut Config, suite: Proposal, at_least: usize) {
     for reserve in [true, false] {
-        all_pass(config.memory_reservation(reserve), proposal(suite), at_least);
+        all_pass(config.memory_reservation(if reserve { 4 << 30 } else { 0 }), proposal(suite), at_least);
     }
 }
 
@@ -101,7 +101,7 @@ const CONTRADICTIONS: usize = 3;
 fn threads() {
     for reserve in [true, false] {
         let mut config = only_2_0();
-        config.wasm_threads(true).memory_reservation(reserve);
+        config.wasm_threads(true).memory_reservation(if reserve { 4 << 30 } else { 0 });
         let scripts = || proposal(Proposal::Threads);
         all_pass(&config, scripts().filter(|s| s.name() != OF_ONE_TABLE), 439);
         let script = scripts().find(|s| s.name() == OF_ONE_TABLE).unwrap();
@@ -198,7 +198,7 @@ fn scripts_of_our_own() {
     config.wasm_memory64(true).wasm_multi_memory(true).wasm_custom_page_sizes(true);
     config.wasm_relaxed_simd(true).relaxed_simd_deterministic(true).wasm_threads(true);
     for reserve in [true, false] {
-        folder_passes(config.memory_reservation(reserve), "tests/scripts", 212);
+        folder_passes(config.memory_reservation(if reserve { 4 << 30 } else { 0 }), "tests/scripts", 212);
     }
 }
 
@@ -243,7 +243,7 @@ fn as_giants() {
     config.wasm_memory64(true).wasm_multi_memory(true).wasm_custom_page_sizes(true).compile_as_huge(true);
     config.wasm_relaxed_simd(true).relaxed_simd_deterministic(true).wasm_threads(true);
     for reserve in [true, false] {
-        folder_passes(config.memory_reservation(reserve), "tests/scripts", 212);
+        folder_passes(config.memory_reservation(if reserve { 4 << 30 } else { 0 }), "tests/scripts", 212);
     }
     folder_passes(only_2_0().compile_as_huge(true), "../optimize/tests/scripts", 500);
 }

@@ -19,6 +19,8 @@ pub(crate) struct Description {
     pub(crate) sections: Vec<Section>,
     pub(crate) imports: Vec<Import>,
     pub(crate) exports: Vec<Export>,
+    /// A component's imports and exports as WIT, if they can be written so.
+    pub(crate) wit: Option<String>,
     pub(crate) functions: Functions,
     pub(crate) memories: Vec<Memory>,
     pub(crate) layout: Option<Layout>,

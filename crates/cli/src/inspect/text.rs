@@ -2,7 +2,7 @@
 
 use crate::binary::description::{DataSegment, Description, Kind, Layout};
 use crate::byte_size::ByteSize;
-use belljar::OutsideText;
+use belljar::{Counted, OutsideText};
 use std::fmt::{self, Display};
 
 /// The most entries of a list to print.
@@ -38,6 +38,7 @@ impl Display for Text<'_> {
         });
         list(f, "imports", imports.collect())?;
         list(f, "exports", d.exports.iter().map(|e| (printable(&e.name), e.ty.clone())).collect())?;
+        self.wit(f)?;
         self.functions(f)?;
         self.memories(f)?;
         self.tables(f)?;
@@ -62,6 +63,12 @@ impl Text<'_> {
             }
         }
         Ok(())
+    }
+
+    fn wit(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Some(wit) = &self.0.wit else { return Ok(()) };
+        writeln!(f, "\nas WIT, which `belljar wit` prints with all packages")?;
+        wit.lines().try_for_each(|line| writeln!(f, "{}{line}", if line.is_empty() { "" } else { "  " }))
     }
 
     fn functions(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -140,14 +147,19 @@ impl Text<'_> {
             return Ok(());
         }
         match d.debug.named_functions {
-            Some(n) => writeln!(f, "names: a name section, with names of {n} functions")?,
+            Some(n) => writeln!(f, "names: a name section, with names of {}", Counted::of(n, "function"))?,
             None => writeln!(f, "names: none")?,
         }
         match (d.debug.dwarf.values().sum::<u64>(), &d.debug.external) {
             (0, None) => writeln!(f, "debug information: none"),
             (0, Some(place)) => writeln!(f, "debug information: in {}", printable(place)),
             (n, _) => {
-                writeln!(f, "debug information: DWARF, {} in {} sections", ByteSize(n), d.debug.dwarf.len())
+                writeln!(
+                    f,
+                    "debug information: DWARF, {} in {}",
+                    ByteSize(n),
+                    Counted::of(d.debug.dwarf.len(), "section")
+                )
             }
         }
     }

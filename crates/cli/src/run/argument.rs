@@ -1,6 +1,6 @@
 //! `--invoke`: parses arguments from the command line to values, and prints results.
 
-use belljar::{FuncType, OutsideText, RefType, V128, Val, ValType};
+use belljar::{Counted, FuncType, OutsideText, RefType, V128, Val, ValType};
 use wast::lexer::{Lexer, TokenKind};
 use wast::parser::{Parse, ParseBuffer};
 use wast::token::{F32, F64};
@@ -20,8 +20,8 @@ pub(super) fn parse_all(name: &str, ty: &FuncType, texts: &[String]) -> Result<V
         ));
     }
     let values = ty.params().zip(texts).enumerate().map(|(i, (ty, text))| {
-        parse(ty, text).ok_or_else(|| {
-            let expected = too_large(ty, text).unwrap_or(expected(ty));
+        parse(&ty, text).ok_or_else(|| {
+            let expected = too_large(&ty, text).unwrap_or(expected(&ty));
             let text = OutsideText::new(text);
             format!("argument {} of `{name}` has type {ty}: expected {expected}, found `{text}`", i + 1)
         })
@@ -32,19 +32,18 @@ pub(super) fn parse_all(name: &str, ty: &FuncType, texts: &[String]) -> Result<V
 fn count(arguments: usize) -> String {
     match arguments {
         0 => "no arguments".into(),
-        1 => "1 argument".into(),
-        n => format!("{n} arguments"),
+        n => Counted::of(n, "argument").to_string(),
     }
 }
 
-fn parse(ty: ValType, text: &str) -> Option<Val> {
+fn parse(ty: &ValType, text: &str) -> Option<Val> {
     Some(match ty {
         ValType::I32 => Val::I32(token(text)?),
         ValType::I64 => Val::I64(token(text)?),
         ValType::F32 => Val::F32(token::<F32>(text)?.bits),
         ValType::F64 => Val::F64(token::<F64>(text)?.bits),
         ValType::V128 => Val::V128(V128::from(vector(text)?)),
-        ValType::Ref(_) if text == "null" => Val::default_for_ty(&ty)?,
+        ValType::Ref(_) if text == "null" => Val::default_for_ty(ty)?,
         ValType::Ref(_) => return None,
     })
 }
@@ -56,7 +55,7 @@ fn token<T: for<'a> Parse<'a>>(text: &str) -> Option<T> {
 }
 
 /// Returns what to expect instead of a float that is well-formed but not representable in its type.
-fn too_large(ty: ValType, text: &str) -> Option<&'static str> {
+fn too_large(ty: &ValType, text: &str) -> Option<&'static str> {
     if !matches!(ty, ValType::F32 | ValType::F64) {
         return None;
     }
@@ -85,7 +84,7 @@ fn vector(text: &str) -> Option<u128> {
     digits.bytes().all(|b| b.is_ascii_hexdigit()).then(|| u128::from_str_radix(&digits, 16).ok())?
 }
 
-fn expected(ty: ValType) -> &'static str {
+fn expected(ty: &ValType) -> &'static str {
     match ty {
         ValType::I32 => "an integer from -2147483648 to 4294967295, decimal or 0x…",
         ValType::I64 => "an integer from -9223372036854775808 to 18446744073709551615, decimal or 0x…",
@@ -109,7 +108,7 @@ pub(super) fn show(value: &Val) -> String {
             value => value.to_string(),
         },
         Val::V128(v) => format!("{:#034x}", v.as_u128()),
-        value if value.as_ref().is_some_and(|r| r.is_null()) => "null".into(),
+        value if value.ref_().is_some_and(|r| r.is_null()) => "null".into(),
         Val::FuncRef(Some(_)) => RefType::FUNCREF.to_string(),
         Val::ExternRef(Some(_)) => RefType::EXTERNREF.to_string(),
         Val::AnyRef(Some(_)) => RefType::ANYREF.to_string(),
@@ -135,7 +134,7 @@ mod tests {
     use super::*;
 
     fn round_trip(ty: ValType, text: &str) -> Option<String> {
-        parse(ty, text).map(|v| show(&v))
+        parse(&ty, text).map(|v| show(&v))
     }
 
     #[test]

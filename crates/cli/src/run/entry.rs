@@ -1,7 +1,7 @@
 //! Selection of the function that a run calls.
 
 use crate::binary::interface;
-use belljar::{ExternType, Module, OutsideText};
+use belljar::{ExternType, Module, OutsideText, similar_name};
 use wasmparser::ExternalKind;
 
 /// What a run does after instantiation.
@@ -143,7 +143,14 @@ fn find_in(module: &impl Exports, invoke: Option<&str>) -> Result<Entry, String>
                 other.describe(),
                 list_functions(module)
             )),
-            None => Err(format!("nothing named `{shown}` is exported. {}", list_functions(module))),
+            None => {
+                let functions = module.functions();
+                let similar = similar_name(name, functions.iter().map(|(name, _)| &**name));
+                let advice =
+                    similar.map(|similar| format!(": did you mean `{}`?", OutsideText::new(similar)));
+                let advice = advice.unwrap_or_else(|| ".".into());
+                Err(format!("nothing named `{shown}` is exported{advice} {}", list_functions(module)))
+            }
         };
     }
     let is_entry = |name: &&&'static str| module.get(name).is_some_and(|export| export.takes_nothing());

@@ -1,37 +1,43 @@
 //! `belljar run` from options to exit code: prepare, start, call, report.
 
+use super::component_program::Returned;
+use super::dir_grant::DirGrant;
 use super::guest::{Guest, ThreadGroup};
 use super::memory_budget::MemoryBudget;
 use super::options::RunOptions;
 use super::outcome::Outcome;
+use super::prepared::Prepared;
 use super::program::Program;
 use super::shared_memory::shared_memory_imports;
 use super::start::{HOST_STACK, RunError};
 use super::stop::TimeLimitOptions;
 use super::threads::Spawner;
-use super::{argument, background, end, limits, profile, stop};
+use super::{argument, background, end, http_grant, limits, network_grant, profile, stop};
 use crate::byte_size::ByteSize;
 use crate::exit_code::ExitCode;
 use crate::failure::{Failure, WithExitCode};
 use crate::output::{complain, print};
 use crate::output_file::{cannot_write, check};
 use crate::profile::format_of;
-use anyhow::{Context, Error};
-use belljar::{Killed, Limit, LimitGroup, Store, Val};
+use belljar::component::ResourceTable;
+use belljar::error::Context;
+use belljar::{Error, Killed, Limit, LimitGroup, Store};
 use belljar_wasi::{WasiCtx, WasiCtxBuilder};
+use belljar_wasi_http::WasiHttpCtx;
 use std::sync::Arc;
 
 impl RunOptions {
-    /// Runs the program. Returns its exit code.
+    /// Runs the program. Returns its exit code. `subcommands` lists those that the file's name may be meant as.
     ///
     /// # Errors
     ///
     /// Returns an error if it cannot be started.
-    pub(crate) fn execute(&self) -> Result<u8, Failure> {
+    pub(crate) fn execute(&self, subcommands: impl FnOnce() -> Vec<String>) -> Result<u8, Failure> {
         if self.print_limit_keys()? {
             return Ok(ExitCode::Success as u8);
         }
-        self.check_file()?;
+        self.check_file(subcommands)?;
+        DirGrant::check_names(&self.dir)?;
         let wasi = self.wasi()?;
         if let Some(file) = &self.coredump {
             file.check()?;
@@ -63,46 +69,72 @@ impl RunOptions {
         for dir in &self.dir {
             dir.grant(&mut builder)?;
         }
+        match self.inherit_network {
+            true => drop(builder.inherit_network()),
+            false => network_grant::grant(&mut builder, &self.allow_tcp, &self.allow_udp)?,
+        }
         Ok(builder.build())
     }
 
+    fn http(&self) -> WasiHttpCtx {
+        let mut http = WasiHttpCtx::new();
+        match self.inherit_network {
+            true => http.allow_all_requests(),
+            false => http_grant::grant(&mut http, &self.allow_http),
+        };
+        http
+    }
+
     fn run(&self, wasi: WasiCtx) -> Result<u8, Failure> {
-        let program = Arc::new(self.prepare()?);
-        if let Some(note) = &program.note {
-            note.restore_descriptors(&wasi).map_err(|error| self.cannot_start(error))?;
-        }
+        let prepared = self.prepare()?;
         let memory =
             MemoryBudget::new(self.limit(Limit::Memory).map(ByteSize), self.option_of(Limit::Memory));
-        let thread_group = self.thread_group(&program, &memory)?;
-        let mut store = self.store(&program, Guest { wasi, memory, thread_group })?;
-        background::start_background_services(&program.engine);
+        let mut thread_group = None;
+        if let Prepared::Module(program) = &prepared {
+            if let Some(note) = &program.note {
+                note.restore_descriptors(&wasi).map_err(|error| self.cannot_start(error))?;
+            }
+            thread_group = self.thread_group(program, &memory)?;
+        }
+        let engine = prepared.engine();
+        let (http, table) = (self.http(), ResourceTable::new());
+        let mut store = self.store(engine, Guest { wasi, http, table, memory, thread_group })?;
+        background::start_background_services(engine);
         if let Some(file) = &self.profile {
-            profile::start(&program.engine, self.file(), self.profile_frequency, file)?;
+            profile::start(engine, self.file(), self.profile_frequency, file)?;
         }
         let names = TimeLimitOptions::of(self);
         if let Some(time) = self.time_limit(Limit::Wall) {
-            stop::start_timeout(&program.engine, time, names.clone())
-                .with_exit_code(ExitCode::CannotStart)?;
+            stop::start_timeout(engine, time, names.clone()).with_exit_code(ExitCode::CannotStart)?;
         }
         if let Some(time) = self.time_limit(Limit::Cpu) {
-            stop::start_cpu_timeout(&program.engine, time, names).with_exit_code(ExitCode::CannotStart)?;
+            stop::start_cpu_timeout(engine, time, names).with_exit_code(ExitCode::CannotStart)?;
         }
-        let started = self.instantiate(&program, &mut store);
-        let ended = started.and_then(|instance| Ok(program.call(&mut store, instance)?));
+        let ended = match &prepared {
+            Prepared::Module(program) => self.run_module(program, &mut store),
+            Prepared::Component(program) => self.run_component(program, &mut store),
+        };
         end::begin_exit();
         let code = self.report_end(ended, &store);
         end::finish();
         // The process exits now, which frees all this faster than dropping it would.
-        std::mem::forget((store, program));
+        std::mem::forget((store, prepared));
         code
     }
 
+    fn run_module(&self, program: &Program, store: &mut Store<Guest>) -> Result<Returned, RunError> {
+        let instance = self.instantiate(program, store)?;
+        let results = program.call(store, instance)?;
+        let text = results.iter().map(|v| argument::show(v) + "\n").collect();
+        Ok(Returned { text, code: ExitCode::Success as u8 })
+    }
+
     /// Prints the results, or the reason why there are none. Returns the exit code.
-    fn report_end(&self, ended: Result<Vec<Val>, RunError>, store: &Store<Guest>) -> Result<u8, Failure> {
+    fn report_end(&self, ended: Result<Returned, RunError>, store: &Store<Guest>) -> Result<u8, Failure> {
         let (outcome, error) = match ended {
-            Ok(results) => {
-                print(&results.iter().map(|v| argument::show(v) + "\n").collect::<String>())?;
-                (Outcome::RETURNED, None)
+            Ok(Returned { text, code }) => {
+                print(&text)?;
+                (Outcome { code, ..Outcome::RETURNED }, None)
             }
             Err(RunError::Guest(error)) => (Outcome::of_error(&error, self), Some(error)),
             Err(RunError::Refused(failure)) => return Err(failure),
@@ -118,6 +150,12 @@ impl RunOptions {
             limits::refused_growth(store).iter().for_each(|refusal| complain(&format!("note: {refusal}")));
         }
         limits::report_wasi_limits(&store.data().wasi);
+        for denied in store.data().wasi.denied_uses() {
+            complain(&format!("note: {}", network_grant::describe(&denied)));
+        }
+        for denied in store.data().http.denied_requests() {
+            complain(&format!("note: {}", http_grant::describe(&denied)));
+        }
         if let Some(error) = &error {
             self.dump_core(error, store);
         }

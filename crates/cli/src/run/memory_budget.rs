@@ -1,7 +1,7 @@
 //! `--max-memory`, or `--limits memory=…`: the budget of all memories of a run.
 
 use crate::byte_size::ByteSize;
-use belljar::{ResourceLimiter, Result};
+use belljar::{ByteCount, ResourceLimiter, Result};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// Counts the memory that was granted, and records the first growth that was refused. Clones share the count.
@@ -39,13 +39,11 @@ impl MemoryBudget {
     /// Describes the first refused growth.
     pub(crate) fn refusal(&self) -> Option<String> {
         let Refusal { wanted, had } = self.spent().refused?;
+        let total = had.saturating_add(wanted);
+        let [limit, total, had, wanted] = ByteCount::in_one_unit([self.limit, total, had, wanted]);
         Some(format!(
-            "{} {} does not allow {}: the guest had {} and requested {} more",
-            self.option,
-            ByteSize(self.limit),
-            ByteSize(had + wanted),
-            ByteSize(had),
-            ByteSize(wanted)
+            "{} {limit} does not allow {total}: the guest had {had} and requested {wanted} more",
+            self.option
         ))
     }
 }

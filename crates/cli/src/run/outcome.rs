@@ -5,10 +5,7 @@ use super::options::RunOptions;
 use super::stop::{self, TimeLimitOptions};
 use crate::byte_size::ByteSize;
 use crate::exit_code::ExitCode;
-use anyhow::Error;
-use belljar::{
-    Killed, Limit, LimitExceeded, MemoryFault, ThrownException, Trap, WasmBacktrace, WasmCoreDump,
-};
+use belljar::{Error, Killed, Limit, LimitExceeded, MemoryFault, ThrownException, Trap, WasmBacktrace};
 use belljar_wasi::I32Exit;
 
 /// The outcome of a run.
@@ -60,24 +57,15 @@ fn fault_of(error: &Error) -> String {
     error.downcast_ref::<MemoryFault>().map(|fault| format!(": {fault}")).unwrap_or_default()
 }
 
-/// Returns whether a part of an error's chain is this context, and not just an error with the same text: the context
-/// then lies inside it.
-fn is_part_of<N>(part: &(dyn std::error::Error + 'static), note: Option<&N>) -> bool {
-    let start = std::ptr::from_ref(part).addr();
-    note.is_some_and(|note| (start..start + size_of_val(part)).contains(&std::ptr::from_ref(note).addr()))
-}
-
 /// Returns the headline, followed by further causes and the guest's stack.
 fn describe(error: &Error, headline: String, shown: Backtrace) -> String {
-    // The headline or the end of the text shows these; for a limit, a note does, in terms of the command line.
+    // The headline shows these; for a limit, a note does, in terms of the command line.
     let is_shown_elsewhere = |part: &(dyn std::error::Error + 'static)| {
-        is_part_of(part, error.downcast_ref::<LimitExceeded>())
-            || is_part_of(part, error.downcast_ref::<WasmBacktrace>())
-            || is_part_of(part, error.downcast_ref::<Trap>())
-            || is_part_of(part, error.downcast_ref::<MemoryFault>())
-            || is_part_of(part, error.downcast_ref::<ThrownException>())
-            || is_part_of(part, error.downcast_ref::<WasmCoreDump>())
-            || is_part_of(part, error.downcast_ref::<Killed>())
+        Error::part_ref::<LimitExceeded>(part).is_some()
+            || Error::part_ref::<Trap>(part).is_some()
+            || Error::part_ref::<MemoryFault>(part).is_some()
+            || Error::part_ref::<ThrownException>(part).is_some()
+            || Error::part_ref::<Killed>(part).is_some()
     };
     let mut details = error.chain().filter(|part| !is_shown_elsewhere(*part)).map(ToString::to_string);
     let mut text = headline;
@@ -122,11 +110,11 @@ mod tests {
         let headline = || String::from("headline");
         let plain = Error::new(trap);
         assert_eq!(describe(&plain, headline(), Backtrace::Short), "headline");
-        let noted = anyhow::anyhow!("the disk is full").context("a file was not written").context(trap);
+        let noted = belljar::format_err!("the disk is full").context("a file was not written").context(trap);
         let expected = "headline\na file was not written: the disk is full";
         assert_eq!(describe(&noted, headline(), Backtrace::Short), expected);
         // An error that only reads like the trap is shown.
-        let alike = anyhow::anyhow!(trap.to_string()).context("the host's own").context(trap);
+        let alike = belljar::format_err!(trap.to_string()).context("the host's own").context(trap);
         assert_eq!(
             describe(&alike, headline(), Backtrace::Short),
             format!("headline\nthe host's own: {trap}")

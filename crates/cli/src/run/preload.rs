@@ -34,7 +34,10 @@ impl FromStr for Preload {
             Some((name, file)) if !name.is_empty() && !file.is_empty() => {
                 Ok(Self { name: name.into(), file: file.into() })
             }
-            _ => Err(format!("expected NAME=FILE, found `{}`", OutsideText::new(text))),
+            _ => Err(format!(
+                "expected NAME=FILE, where NAME is the module name of the imports, found `{}`",
+                OutsideText::new(text)
+            )),
         }
     }
 }

@@ -4,7 +4,7 @@ use crate::exit_code::ExitCode;
 use crate::failure::Failure;
 use crate::output::complain;
 use crate::profile::{format_of, write};
-use belljar::{Engine, OutsideText, ProfileFormat, Profiler};
+use belljar::{Counted, Engine, OutsideText, ProfileFormat, Profiler};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
@@ -44,7 +44,10 @@ pub(super) fn finish() {
     };
     if let Err(error) = write(&profile, format, &file) {
         complain(&format!("note: the profile could not be written to {name}: {error}"));
-    } else if profile.sample_count() == 0 {
-        complain(&format!("note: the guest used so little CPU time that its profile, {name}, is empty"));
+        return;
     }
+    complain(&match profile.sample_count() {
+        0 => format!("note: the guest used so little CPU time that its profile, {name}, is empty"),
+        n => format!("note: the profile is in {name}: {}", Counted::of(n, "sample")),
+    });
 }

@@ -13,8 +13,8 @@ use crate::output::complain;
 use crate::progress::{Meter, with_progress};
 use crate::snapshot::SnapshotNote;
 use crate::user_cache;
-use anyhow::{Context, Error};
-use belljar::{Config, Engine, Instance, Limit, Linker, Module, Origin, OutsideText, Store, Val};
+use belljar::error::Context;
+use belljar::{Config, Engine, Error, Instance, Limit, Linker, Module, Origin, OutsideText, Store, Val};
 
 /// A program that is ready to be started.
 pub(super) struct Program {
@@ -33,20 +33,27 @@ pub(super) struct Program {
 }
 
 impl RunOptions {
-    pub(super) fn prepare(&self) -> Result<Program, Failure> {
-        let (engine, meter) = self.engine()?;
-        let file = ModuleFile::read(self.file())?.into_binary_with_lines()?;
+    /// Compiles a module, and finds what it imports and what to call.
+    ///
+    /// # Errors
+    ///
+    /// Returns an error if it is invalid, lacks an import, or has no such function.
+    pub(super) fn prepare_module(
+        &self,
+        engine: Engine,
+        file: &ModuleFile,
+        meter: &Meter,
+    ) -> Result<Program, Failure> {
         let preloads: Vec<_> = self.preload.iter().map(Preload::read).collect::<Result<_, _>>()?;
         let linker = self.linker(&engine)?;
-        self.check_imports(&linker, &preloads, &file)?;
-        self.check_entry(&engine, &file)?;
-        let module = self.compile(&engine, &file, &meter)?;
+        self.check_imports(&linker, &preloads, file)?;
+        self.check_entry(&engine, file)?;
+        let module = self.compile(&engine, file, meter)?;
         let note = SnapshotNote::of(&module).map_err(|error| self.cannot_start(error))?;
         if let Some(note) = &note {
             note.check_dirs(&self.dir).map_err(|why| self.cannot_start(Error::msg(why)))?;
         }
-        let entry =
-            entry::find(&module, self.invoke.as_deref()).map_err(|why| self.cannot_start(Error::msg(why)))?;
+        let entry = entry::find(&module, self.invoke.as_deref()).map_err(|why| self.no_entry(why))?;
         let arguments = match &entry {
             Entry::Invoke(name) => self.arguments(&module, name)?,
             _ => Vec::new(),
@@ -56,7 +63,7 @@ impl RunOptions {
             _ => entry::initialization(&module, &entry).map_err(|why| self.cannot_start(Error::msg(why)))?,
         };
         let compiled =
-            |(name, file): &(&str, ModuleFile)| Ok((name.to_string(), self.compile(&engine, file, &meter)?));
+            |(name, file): &(&str, ModuleFile)| Ok((name.to_string(), self.compile(&engine, file, meter)?));
         let preloads = preloads.iter().map(compiled).collect::<Result<_, Failure>>()?;
         user_cache::report_problems(&engine);
         Ok(Program { engine, module, note, initialization, entry, arguments, preloads, linker })
@@ -106,7 +113,7 @@ impl RunOptions {
         entry::check_binary(file.bytes(), self.invoke.as_deref()).or_else(|why| {
             // If the module is invalid, report that instead.
             file.validate(engine)?;
-            Err(self.cannot_start(Error::msg(why)))
+            Err(self.no_entry(why))
         })
     }
 
@@ -114,7 +121,7 @@ impl RunOptions {
         compile(engine, file, meter).map_err(|failure| self.explain_limit(failure))
     }
 
-    fn engine(&self) -> Result<(Engine, Meter), Failure> {
+    pub(super) fn engine(&self) -> Result<(Engine, Meter), Failure> {
         let mut config = Config::new();
         self.proposals.apply(&mut config);
         config.consume_fuel(self.limit(Limit::Fuel).is_some());
@@ -137,7 +144,19 @@ impl RunOptions {
             .and_then(|ty| ty.func())
             .context("the entry is a function")
             .with_exit_code(ExitCode::Bug)?;
-        argument::parse_all(name, ty, &self.args()?).map_err(Failure::usage)
+        argument::parse_all(name, ty, &self.args()?).map_err(|why| Failure::usage(self.with_hint(why)))
+    }
+
+    fn no_entry(&self, why: String) -> Failure {
+        self.cannot_start(Error::msg(self.with_hint(why)))
+    }
+
+    /// Adds a hint if an option among the program's arguments may be the reason.
+    pub(super) fn with_hint(&self, why: String) -> String {
+        match self.misplaced_option() {
+            Some(note) => format!("{why}\nHint: {note}."),
+            None => why,
+        }
     }
 
     pub(super) fn cannot_start(&self, error: Error) -> Failure {

@@ -1,8 +1,9 @@
 //! The shared memories that a program with `--threads` imports: created once, and linked into the instance of each thread.
 
 use crate::byte_size::ByteSize;
-use anyhow::Result;
-use belljar::{Engine, ExternType, Linker, Module, OutsideText, ResourceLimiter, SharedMemory, Store};
+use belljar::{
+    Engine, ExternType, Linker, Module, OutsideText, ResourceLimiter, Result, SharedMemory, Store,
+};
 
 /// A shared memory that all threads of the program import.
 pub(super) struct SharedMemoryImport {
@@ -32,7 +33,7 @@ pub(super) fn shared_memory_imports(
             continue;
         }
         let bytes = ty.minimum_bytes().and_then(|bytes| usize::try_from(bytes).ok()).unwrap_or(usize::MAX);
-        anyhow::ensure!(
+        belljar::ensure!(
             budget.memory_growing(0, bytes, None)?,
             "the memory `{}::{}` ({}) exceeds --max-memory",
             OutsideText::new(module),

@@ -10,8 +10,7 @@ use super::shared_memory;
 use crate::exit_code::ExitCode;
 use crate::failure::{Failure, WithExitCode};
 use crate::missing_imports::MissingImports;
-use anyhow::Error;
-use belljar::{Instance, Limit, LimitExceeded, OutsideText, Store, UnknownImportError};
+use belljar::{Engine, Error, Instance, Limit, LimitExceeded, OutsideText, Store, UnknownImportError};
 
 /// The reason why a run did not return.
 pub(super) enum RunError {
@@ -36,8 +35,8 @@ impl RunOptions {
     /// # Errors
     ///
     /// Returns an error if there is not enough memory.
-    pub(super) fn store(&self, program: &Program, guest: Guest) -> Result<Store<Guest>, Failure> {
-        let mut store = Store::try_new(&program.engine, guest).with_exit_code(ExitCode::CannotStart)?;
+    pub(super) fn store(&self, engine: &Engine, guest: Guest) -> Result<Store<Guest>, Failure> {
+        let mut store = Store::try_new(engine, guest).with_exit_code(ExitCode::CannotStart)?;
         store.limiter(|guest| &mut guest.memory);
         store.set_limits(self.store_limits()).with_exit_code(ExitCode::Bug)?;
         if let Some(limits) = store.data().thread_group.as_ref().map(|group| group.limits.clone()) {

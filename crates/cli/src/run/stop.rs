@@ -6,8 +6,8 @@ use super::options::RunOptions;
 use crate::exit_code::ExitCode;
 use crate::output::complain;
 use crate::time_span::TimeSpan;
-use anyhow::{Context, Result};
-use belljar::{Engine, KillReason, Killed, Limit};
+use belljar::error::Context;
+use belljar::{Engine, KillReason, Killed, Limit, Result};
 use rustix::time::{ClockId, clock_gettime};
 use std::time::Duration;
 

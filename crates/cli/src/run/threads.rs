@@ -8,8 +8,7 @@ use super::outcome::Outcome;
 use super::program::Program;
 use super::start::{HOST_STACK, RunError};
 use crate::output::complain;
-use anyhow::{Error, Result};
-use belljar::{Instance, Killed, Limit, Store};
+use belljar::{Error, Instance, Killed, Limit, Result, Store};
 use belljar_wasi::threads::{ThreadHost, ThreadLimits, Threads};
 use std::sync::Arc;
 
@@ -42,7 +41,7 @@ impl ThreadHost for Spawner {
     type Data = Guest;
 
     fn store(&self, spawner: &mut Guest) -> Result<Store<Guest>> {
-        self.options.store(&self.program, spawner.share()).map_err(|failure| failure.error)
+        self.options.store(&self.program.engine, spawner.share()).map_err(|failure| failure.error)
     }
 
     fn instantiate(&self, store: &mut Store<Guest>) -> Result<Instance> {

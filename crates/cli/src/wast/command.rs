@@ -16,11 +16,13 @@ use std::path::PathBuf;
 const EXAMPLES: &str = "\
 Examples:
   belljar wast spec/test/core/i32.wast
-  belljar wast spec/test/core                      all scripts in the directory and its subdirectories
-  belljar wast --quiet spec/test/core              only the last line
+  belljar wast spec/test/core              all scripts in the directory and its subdirectories
+  belljar wast --quiet spec/test/core      only the last line
 
-Each script has its own store, and can import the module `spectest`. A failed directive is printed
-as file:line: message. Exit codes: 0 if all passed, 1 if one failed, 66 if a file cannot be read.";
+Each script has its own store, and can import the module `spectest`. A failed directive is \
+printed as file:line: message.
+
+Exit codes: 0 if all passed, 1 if one failed, 66 if a file cannot be read.";
 
 /// Run scripts of the specification's test suite.
 #[derive(Args, Clone, Debug)]
@@ -56,6 +58,8 @@ impl WastOptions {
         let mut config = Config::new();
         self.proposals.apply(&mut config);
         config.gc_stress(self.gc_stress);
+        config.wasm_component_model_fixed_length_lists(true);
+        config.wasm_component_model_error_context(true).wasm_component_model_memory64(true);
         let engine = Engine::new(&config).with_exit_code(ExitCode::CannotStart)?;
         let bar = progress_bar(scripts.len());
         let mut total = Report::default();

@@ -1,10 +1,15 @@
 //! Executes the directives of a script with the engine.
 
+use super::component::{self as values, Components};
 use super::pattern::{self, matches};
 use super::spectest;
 use super::value::{argument, show};
-use anyhow::{Context, Error, Result, anyhow, bail, ensure};
-use belljar::{Engine, Instance, Linker, Module, SharedMemory, Store, ThrownException, Trap, Val};
+use belljar::component::{self, Component};
+use belljar::error::Context;
+use belljar::{
+    Engine, Error, Instance, Linker, Module, Result, SharedMemory, Store, ThrownException, Trap, Val, bail,
+    ensure, format_err,
+};
 use std::collections::HashMap;
 use wast::token::Id;
 use wast::{QuoteWat, Wast, WastDirective, WastExecute, WastInvoke, WastRet, Wat};
@@ -18,6 +23,9 @@ pub(super) struct Session {
     instances: HashMap<String, Instance>,
     latest_definition: Option<Module>,
     definitions: HashMap<String, Module>,
+    components: Components,
+    /// The current instance, if it is a component's.
+    current_component: Option<component::Instance>,
     /// The shared memories of modules that the starting script shares with this thread.
     shared: HashMap<String, Vec<(String, SharedMemory)>>,
 }
@@ -37,7 +45,7 @@ impl From<Refused> for Error {
         match refused {
             Refused::Module(e) => e.context("the module was refused"),
             Refused::Link(e) => e.context("the module could not be linked"),
-            Refused::Trap(trap) => anyhow!("instantiation trapped: {}", trap.row().spec),
+            Refused::Trap(trap) => format_err!("instantiation trapped: {}", trap.row().spec),
         }
     }
 }
@@ -54,6 +62,8 @@ impl Session {
             instances: HashMap::new(),
             latest_definition: None,
             definitions: HashMap::new(),
+            components: Components::new(engine)?,
+            current_component: None,
             shared: HashMap::new(),
         })
     }
@@ -77,20 +87,44 @@ impl Session {
             }
             return Ok(());
         }
+        if let Some(instance) = self.component_named(module) {
+            return self.components.register(&self.store, name, instance);
+        }
         let instance = self.named(module)?;
         self.linker.instance(&mut self.store, name, instance)?;
         Ok(())
     }
 
+    /// Returns the component's instance with a name, or the current instance if it is a component's.
+    fn component_named(&self, name: Option<Id<'_>>) -> Option<component::Instance> {
+        match name {
+            Some(id) => self.components.named(id.name()),
+            None => self.current_component,
+        }
+    }
+
     /// Executes a directive. The error says how the outcome differs from the expected one.
     pub(super) fn run(&mut self, directive: WastDirective<'_>) -> Result<()> {
         match directive {
+            WastDirective::Module(mut module) if is_component(&module) => self.component(&mut module),
+            WastDirective::ModuleDefinition(mut module) if is_component(&module) => {
+                self.define_component(&mut module).map(drop)
+            }
             WastDirective::Module(mut module) => self.module(&mut module),
             WastDirective::ModuleDefinition(mut module) => self.define(&mut module).map(drop),
             WastDirective::ModuleInstance { instance, module, .. } => self.instance(instance, module),
             WastDirective::Register { name, module, .. } => self.register(name, module),
+            WastDirective::Invoke(call) if self.component_named(call.module).is_some() => {
+                self.invoke_component(&call).map(drop)
+            }
             WastDirective::Invoke(call) => self.invoke(&call).map(drop),
+            WastDirective::AssertReturn { exec, results, .. } if self.is_of_component(&exec) => {
+                self.assert_component_returns(exec, &results)
+            }
             WastDirective::AssertReturn { exec, results, .. } => self.assert_return(exec, &results),
+            WastDirective::AssertTrap { exec, message, .. } if self.is_of_component(&exec) => {
+                self.assert_component_traps(exec, message)
+            }
             WastDirective::AssertTrap { exec, message, .. } => {
                 let outcome = self.execute(exec);
                 self.assert_trap(outcome, message)
@@ -120,7 +154,7 @@ impl Session {
 
     fn module(&mut self, module: &mut QuoteWat<'_>) -> Result<()> {
         // After a module fails, later directives must not use the one before it.
-        self.current = None;
+        (self.current, self.current_component) = (None, None);
         let name = module.name();
         let module = self.define(module)?;
         let instance = self.instantiate(&module)?;
@@ -140,7 +174,11 @@ impl Session {
     }
 
     fn instance(&mut self, name: Option<Id<'_>>, module: Option<Id<'_>>) -> Result<()> {
-        self.current = None;
+        (self.current, self.current_component) = (None, None);
+        if let Some(component) = self.components.definition(module.as_ref().map(Id::name)) {
+            let instance = self.components.instantiate(&mut self.store, &component)?;
+            return self.enter_component(name.as_ref().map(Id::name), instance);
+        }
         let module = match module {
             Some(id) => self.definitions.get(id.name()),
             None => self.latest_definition.as_ref(),
@@ -152,7 +190,7 @@ impl Session {
     }
 
     fn enter(&mut self, name: Option<Id<'_>>, instance: Instance) {
-        self.current = Some(instance);
+        (self.current, self.current_component) = (Some(instance), None);
         if let Some(id) = name {
             self.instances.insert(id.name().into(), instance);
         }
@@ -241,14 +279,96 @@ impl Session {
         }
     }
 
+    fn component(&mut self, component: &mut QuoteWat<'_>) -> Result<()> {
+        (self.current, self.current_component) = (None, None);
+        let name = component.name();
+        let compiled = self.define_component(component)?;
+        let instance = self.components.instantiate(&mut self.store, &compiled)?;
+        self.enter_component(name.as_ref().map(Id::name), instance)
+    }
+
+    fn define_component(&mut self, component: &mut QuoteWat<'_>) -> Result<Component> {
+        let name = component.name();
+        let binary = component.encode()?;
+        let compiled = Component::from_binary(&self.engine, &binary)?;
+        self.components.define(name.as_ref().map(Id::name), &compiled);
+        Ok(compiled)
+    }
+
+    fn enter_component(&mut self, name: Option<&str>, instance: component::Instance) -> Result<()> {
+        self.current_component = Some(instance);
+        match name {
+            Some(name) => self.components.enter(&self.store, name, instance),
+            None => Ok(()),
+        }
+    }
+
+    fn is_of_component(&self, exec: &WastExecute<'_>) -> bool {
+        match exec {
+            WastExecute::Invoke(call) => self.component_named(call.module).is_some(),
+            WastExecute::Wat(Wat::Component(_)) => true,
+            _ => false,
+        }
+    }
+
+    fn invoke_component(&mut self, call: &WastInvoke<'_>) -> Result<Vec<component::Val>> {
+        let instance = self.component_named(call.module).context("there is no such component")?;
+        values::invoke(&mut self.store, instance, call.name, &call.args)
+    }
+
+    fn execute_component(&mut self, exec: WastExecute<'_>) -> Result<Vec<component::Val>> {
+        match exec {
+            WastExecute::Invoke(call) => self.invoke_component(&call),
+            WastExecute::Wat(component) => {
+                let binary = QuoteWat::Wat(component).encode()?;
+                let compiled = Component::from_binary(&self.engine, &binary)?;
+                self.components.instantiate(&mut self.store, &compiled)?;
+                Ok(Vec::new())
+            }
+            WastExecute::Get { .. } => bail!("components have no globals"),
+        }
+    }
+
+    fn assert_component_returns(&mut self, exec: WastExecute<'_>, expected: &[WastRet<'_>]) -> Result<()> {
+        let found = self.execute_component(exec).map_err(|e| e.context("expected results, but it failed"))?;
+        ensure!(
+            values::matches(expected, &found),
+            "expected {}, found {}",
+            values::show_expected(expected),
+            values::show(&found)
+        );
+        Ok(())
+    }
+
+    /// Texts of traps differ between engines, except for those of core code.
+    fn assert_component_traps(&mut self, exec: WastExecute<'_>, message: &str) -> Result<()> {
+        match self.execute_component(exec) {
+            Ok(values) => bail!("expected the trap `{message}`, but it returned {}", values::show(&values)),
+            Err(_) => Ok(()),
+        }
+    }
+
     fn assert_refused(&self, mut module: QuoteWat<'_>, what: &str, message: &str) -> Result<()> {
+        let is_component = is_component(&module);
         let Ok(binary) = module.encode() else { return Ok(()) };
+        if is_component {
+            let accepted = Component::from_binary(&self.engine, &binary).is_ok();
+            ensure!(!accepted, "expected the component to be {what} ({message}), but it was accepted");
+            return Ok(());
+        }
         let accepted = Module::validate(&self.engine, &binary).is_ok();
         ensure!(!accepted, "expected the module to be {what} ({message}), but it was accepted");
         Ok(())
     }
 
     fn assert_unlinkable(&mut self, module: Wat<'_>, message: &str) -> Result<()> {
+        if matches!(module, Wat::Component(_)) {
+            let binary = QuoteWat::Wat(module).encode()?;
+            let compiled = Component::from_binary(&self.engine, &binary)?;
+            let linked = self.components.instantiate(&mut self.store, &compiled);
+            ensure!(linked.is_err(), "expected a link error ({message}), but the component was instantiated");
+            return Ok(());
+        }
         let module = self.compile(&mut QuoteWat::Wat(module))?;
         match self.instantiate(&module) {
             Err(Refused::Link(_)) => Ok(()),
@@ -260,6 +380,11 @@ impl Session {
     fn show(&mut self, values: &[Val]) -> String {
         list(values.iter().map(|v| show(&mut self.store, v)))
     }
+}
+
+/// Returns whether it is a component, and not a core module.
+fn is_component(module: &QuoteWat<'_>) -> bool {
+    matches!(module, QuoteWat::Wat(Wat::Component(_)) | QuoteWat::QuoteComponent(..))
 }
 
 fn list(shown: impl Iterator<Item = String>) -> String {

@@ -2,8 +2,8 @@
 
 use crate::byte_size::ByteSize;
 use crate::module_file::MAX_BYTES;
-use anyhow::{Context, Result};
-use belljar::OutsideText;
+use belljar::error::Context;
+use belljar::{OutsideText, Result};
 use std::fs::File;
 use std::io::Read;
 use std::path::{Path, PathBuf};
@@ -34,7 +34,7 @@ pub fn find_scripts(path: &Path) -> Result<Vec<PathBuf>> {
             }
         }
     }
-    anyhow::ensure!(
+    belljar::ensure!(
         !scripts.is_empty(),
         "no file in {} has a name ending in `.wast`",
         OutsideText::new(path)
@@ -52,9 +52,12 @@ pub(crate) fn read_script(path: &Path) -> Result<String> {
     let mut bytes = Vec::new();
     // Pipes and devices do not report a size.
     let read = File::open(path).and_then(|file| file.take(MAX_BYTES + 1).read_to_end(&mut bytes));
-    let read = read.map_err(anyhow::Error::from).and_then(|read| {
+    let read = read.map_err(belljar::Error::from).and_then(|read| {
         let limit = ByteSize(MAX_BYTES);
-        anyhow::ensure!(read as u64 <= MAX_BYTES, "the file is too large: a script may have at most {limit}");
+        belljar::ensure!(
+            read as u64 <= MAX_BYTES,
+            "the file is too large: a script may have at most {limit}"
+        );
         Ok(String::from_utf8_lossy(&bytes).into_owned())
     });
     read.with_context(|| format!("could not read {}", OutsideText::new(path)))

@@ -2,8 +2,8 @@
 
 use super::directive::{Session, parse};
 use super::report::{Failure, Report};
-use anyhow::{Context, Error};
-use belljar::{Engine, WasmBacktrace};
+use belljar::error::Context;
+use belljar::{Engine, Error};
 use std::any::Any;
 use std::collections::HashMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -92,7 +92,7 @@ impl<'scope, 'env: 'scope> Runner<'scope, 'env> {
         self.report.fail(Failure { file: self.file.to_path_buf(), line, message });
     }
 
-    fn directive(&mut self, directive: WastDirective<'env>) -> anyhow::Result<()> {
+    fn directive(&mut self, directive: WastDirective<'env>) -> belljar::Result<()> {
         match directive {
             WastDirective::Thread(thread) => self.start(thread),
             WastDirective::Wait { thread, .. } => self.wait(thread.name()),
@@ -101,7 +101,7 @@ impl<'scope, 'env: 'scope> Runner<'scope, 'env> {
     }
 
     /// Starts a thread with its own session.
-    fn start(&mut self, thread: WastThread<'env>) -> anyhow::Result<()> {
+    fn start(&mut self, thread: WastThread<'env>) -> belljar::Result<()> {
         let session = self.session.thread(thread.shared_module)?;
         let (scope, file, text) = (self.scope, self.file, self.text);
         let run = move || {
@@ -118,7 +118,7 @@ impl<'scope, 'env: 'scope> Runner<'scope, 'env> {
     }
 
     /// Joins a thread, and merges its report into this one.
-    fn wait(&mut self, name: &str) -> anyhow::Result<()> {
+    fn wait(&mut self, name: &str) -> belljar::Result<()> {
         let thread =
             self.threads.remove(name).with_context(|| format!("there is no thread named ${name}"))?;
         // Propagates a panic as if there were no thread.
@@ -135,16 +135,9 @@ fn syntax_error(error: &wast::Error, text: &str, fail: impl Fn(usize, String) ->
 
 /// Formats an error with its causes on one line.
 fn one_line(error: &Error) -> String {
-    let backtrace = error.downcast_ref::<WasmBacktrace>().map(ToString::to_string);
-    let mut causes: Vec<String> = Vec::new();
-    for cause in error.chain() {
-        let cause = cause.to_string();
-        if Some(&cause) == backtrace.as_ref() {
-            continue;
-        }
-        // Syntax errors of quoted modules have a source excerpt after their first line.
-        causes.push(cause.lines().next().unwrap_or_default().into());
-    }
+    // Syntax errors of quoted modules have a source excerpt after their first line.
+    let first_line = |cause: String| cause.lines().next().unwrap_or_default().to_string();
+    let causes: Vec<String> = error.chain().map(|cause| first_line(cause.to_string())).collect();
     causes.join(": ")
 }
 

@@ -1,9 +1,8 @@
 //! The `spectest` module that scripts import: the reference interpreter's values and functions.
 
-use anyhow::Result;
 use belljar::{
-    Engine, Global, GlobalType, Linker, Memory, MemoryType, Mutability, Ref, RefType, SharedMemory, Store,
-    Table, TableType, Val, ValType,
+    Engine, Global, GlobalType, Linker, Memory, MemoryType, Mutability, Ref, RefType, Result, SharedMemory,
+    Store, Table, TableType, Val, ValType,
 };
 
 const MODULE: &str = "spectest";

@@ -1,7 +1,6 @@
 //! Conversion of values between scripts and the engine.
 
-use anyhow::{Result, bail};
-use belljar::{AnyRef, ExternRef, Rooted, Store, V128, Val};
+use belljar::{AnyRef, ExternRef, Result, Rooted, Store, V128, Val, bail};
 use wast::WastArg;
 use wast::core::{AbstractHeapType, HeapType, WastArgCore};
 

@@ -37,8 +37,8 @@ impl Subject for Liar {
         (0..).zip(states).map(report).collect()
     }
 
-    fn profile(&self, _: &ProfileRequest, _: &dyn Fn() -> bool) -> anyhow::Result<Vec<u8>> {
-        anyhow::bail!(EVIL)
+    fn profile(&self, _: &ProfileRequest, _: &dyn Fn() -> bool) -> belljar::Result<Vec<u8>> {
+        belljar::bail!(EVIL)
     }
 
     fn kill(&self, _: Option<u64>, _: &str) -> usize {

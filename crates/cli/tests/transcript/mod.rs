@@ -20,6 +20,12 @@ struct Part<'a> {
 const MARK: &str = "=== ";
 
 impl<'a> Transcript<'a> {
+    /// Returns the titles of the parts.
+    #[allow(dead_code, reason = "only one of the tests uses it")]
+    pub(crate) fn titles(&self) -> impl Iterator<Item = &'a str> {
+        self.parts.iter().map(|part| part.title)
+    }
+
     /// Splits a text at its titles.
     pub(crate) fn parse(text: &'a str) -> Result<Self, String> {
         let mut starts: Vec<usize> = text.match_indices("\n=== ").map(|(at, _)| at + 1).collect();
@@ -36,18 +42,21 @@ impl<'a> Transcript<'a> {
         Ok(Self { preamble, parts: parts.collect() })
     }
 
-    /// Writes the files and runs the commands. Returns the transcript with the actual output.
-    pub(crate) fn replay(&self, program: &Path) -> String {
+    /// Writes the files and runs the commands. Returns the transcript with the actual output. `call` executes the parts
+    /// that begin with `library: `, by the rest of their titles, and returns their output.
+    pub(crate) fn replay(&self, program: &Path, call: impl Fn(&str) -> String) -> String {
         let dir = tempfile::tempdir().unwrap();
         let mut found = self.preamble.to_string();
         for part in &self.parts {
             let _ = writeln!(found, "{MARK}{}", part.title);
-            match part.title.strip_prefix("$ ") {
-                Some(command) => found.push_str(&run(program, dir.path(), command)),
-                None => {
-                    part.write(dir.path());
-                    found.push_str(part.text);
-                }
+            if let Some(command) = part.title.strip_prefix("$ ") {
+                found.push_str(&run(program, dir.path(), command));
+            } else if let Some(name) = part.title.strip_prefix("library: ") {
+                found.push_str(&as_errors(&call(name)));
+                found.push('\n');
+            } else {
+                part.write(dir.path());
+                found.push_str(part.text);
             }
         }
         // One empty line between parts, none at the end.
@@ -82,7 +91,7 @@ fn run(program: &Path, dir: &Path, line: &str) -> String {
     let mut command = Command::new(program);
     command.current_dir(dir).stdin(Stdio::null()).env_remove("RUST_BACKTRACE");
     // Runs must not affect each other.
-    command.env("BELLJAR_CACHE", "off").env("HOME", dir);
+    command.env("BELLJAR_CACHE", "off").env("HOME", dir).env_remove("CLICOLOR_FORCE");
     command.env("XDG_STATE_HOME", dir.join("state")).env("XDG_CONFIG_HOME", dir.join("config"));
     // Other programs that are running must not affect a transcript.
     command.env("BELLJAR_RUNTIME_DIR", dir.join("runtime"));
@@ -107,15 +116,18 @@ fn run(program: &Path, dir: &Path, line: &str) -> String {
     if !text.is_empty() && !text.ends_with('\n') {
         text.push_str("(no line end)\n");
     }
-    for line in String::from_utf8_lossy(&output.stderr).lines() {
-        let _ = writeln!(text, "{}", format!("! {line}").trim_end());
-    }
+    text.push_str(&as_errors(&String::from_utf8_lossy(&output.stderr)));
     match output.status.code() {
         Some(0) => {}
         Some(code) => drop(writeln!(text, "exit {code}")),
         None => drop(writeln!(text, "killed: {}", output.status)),
     }
     text + "\n"
+}
+
+/// Marks lines as those of an error.
+fn as_errors(text: &str) -> String {
+    text.lines().map(|line| format!("! {line}").trim_end().to_string() + "\n").collect()
 }
 
 /// Splits a line at spaces; quotes of either kind protect spaces and each other.
