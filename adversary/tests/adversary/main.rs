@@ -5,6 +5,7 @@
 
 #![forbid(unsafe_code)]
 
+mod components;
 mod contexts;
 mod entry_points;
 mod others;
@@ -28,7 +29,7 @@ pub(crate) enum Row {
 }
 
 fn rows() -> impl Iterator<Item = (&'static str, Row)> {
-    [contexts::ROWS, others::ROWS, wasi::ROWS].into_iter().flatten().copied()
+    [components::ROWS, contexts::ROWS, others::ROWS, wasi::ROWS].into_iter().flatten().copied()
 }
 
 #[test]

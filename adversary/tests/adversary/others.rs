@@ -168,7 +168,7 @@ fn limiter(pair: &mut StorePair) {
         let grow = instance.get_typed_func::<(), i32>(&mut store, name).unwrap();
         for _ in 0..12 {
             tried(&mut || grow.call(&mut store, ()).map(drop));
-            tried(&mut || store.gc());
+            tried(&mut || store.gc(None));
         }
         let memory = instance.get_memory(&mut store, "m").unwrap();
         let size = memory.size(&store) * 65536;
@@ -323,13 +323,12 @@ fn foreign(pair: &mut StorePair) {
     let point = StructType::new(other, [FieldType::new(Mutability::Var, StorageType::I8)]).unwrap();
     let array = ArrayType::new(other, FieldType::new(Mutability::Var, StorageType::I8)).unwrap();
     let foreign = ValType::Ref(point.ref_type(true));
-    let field = FieldType::new(Mutability::Var, StorageType::Val(foreign));
+    let field = FieldType::new(Mutability::Var, StorageType::ValType(foreign.clone()));
     let a = &mut pair.a;
     assert_ne!(here, point);
     assert!(!here.matches(&point) && !point.matches(&here));
-    assert!(StructType::from_heap_type(&pair.engine, point.heap_type()).is_none());
-    assert!(ArrayType::from_heap_type(&pair.engine, array.heap_type()).is_none());
-    refused("StructType::new", StructType::new(&pair.engine, [field]));
+    assert!(!point.heap_type().matches(&here.heap_type()) && !array.heap_type().matches(&here.heap_type()));
+    refused("StructType::new", StructType::new(&pair.engine, [field.clone()]));
     refused("ArrayType::new", ArrayType::new(&pair.engine, field));
     refused(
         "StructType::with_finality_and_supertype",
@@ -338,7 +337,7 @@ fn foreign(pair: &mut StorePair) {
     refused("Table::new", Table::new(&mut *a, TableType::new(point.ref_type(true), 1, None), Ref::Any(None)));
     refused(
         "Global::new",
-        Global::new(&mut *a, GlobalType::new(foreign, Mutability::Var), Val::AnyRef(None)),
+        Global::new(&mut *a, GlobalType::new(foreign.clone(), Mutability::Var), Val::AnyRef(None)),
     );
     let function = FuncType::new(&pair.engine, [foreign], []);
     refused("Tag::new", Tag::new(&mut *a, &TagType::new(function.clone())));
@@ -347,8 +346,13 @@ fn foreign(pair: &mut StorePair) {
         "Linker::func_new",
         Linker::<Data>::new(&pair.engine).func_new("m", "f", function, |_, _, _| Ok(())).map(drop),
     );
-    refused("StructRef::new", StructRef::new(&mut *a, &StructRefPre::new(&point), &[Val::I32(1)]));
-    refused("ArrayRef::new", ArrayRef::new(&mut *a, &ArrayRefPre::new(&array), &Val::I32(1), 3));
+    let pre = StructRefPre::new(&mut *a, point);
+    refused("StructRef::new", StructRef::new(&mut *a, &pre, &[Val::I32(1)]));
+    let pre = ArrayRefPre::new(&mut *a, array);
+    refused("ArrayRef::new", ArrayRef::new(&mut *a, &pre, &Val::I32(1), 3));
+    let exception = ExnType::new(other, []).unwrap();
+    let pre = ExnRefPre::new(&mut *a, exception);
+    refused("ExnRef::new", ExnRef::new(&mut *a, &pre, &pair.of_a.tag, &[Val::I32(1)]));
     let module = Module::new(other, WAT).unwrap();
     let imports = [pair.of_a.func.into()];
     refused("Instance::new", Instance::new(&mut *a, &module, &imports));
@@ -364,11 +368,103 @@ fn foreign(pair: &mut StorePair) {
         StructType::new(&engine, [FieldType::new(Mutability::Var, StorageType::I8)]).unwrap()
     };
     assert!(!gone.matches(&here) && !here.matches(&gone));
-    refused(
-        "a type of an engine that is gone",
-        StructRef::new(&mut *a, &StructRefPre::new(&gone), &[Val::I32(1)]),
-    );
+    let pre = StructRefPre::new(&mut *a, gone.clone());
+    refused("a type of an engine that only the type keeps", StructRef::new(&mut *a, &pre, &[Val::I32(1)]));
     assert_eq!(gone.fields().len(), 1);
+}
+
+/// Calls without fuel are resumed with another store, with too little fuel, and not at all.
+fn out_of_fuel(_pair: &mut StorePair) {
+    let engine = Engine::new(Config::new().consume_fuel(true)).unwrap();
+    let wat = r#"(module (func (export "run") (result i32) (local $i i32)
+        (loop (br_if 0 (i32.lt_u (local.tee $i (i32.add (local.get $i) (i32.const 1))) (i32.const 100))))
+        (local.get $i)))"#;
+    let module = Module::new(&engine, wat).unwrap();
+    let (mut store, mut other) = (Store::new(&engine, ()), Store::new(&engine, ()));
+    let instance = Instance::new(&mut store, &module, &[]).unwrap();
+    let run = instance.get_typed_func::<(), i32>(&mut store, "run").unwrap();
+    let mut results = [Val::I32(0)];
+    let mut suspend = |store: &mut Store<()>| {
+        store.set_fuel(10).unwrap();
+        match run.func().call_resumable(store, &[], &mut results) {
+            Ok(ResumableCall::OutOfFuel(call)) => call,
+            ended => panic!("{ended:?}"),
+        }
+    };
+    let typed = |store: &mut Store<()>| {
+        store.set_fuel(10).unwrap();
+        match run.call_resumable(store, ()) {
+            Ok(TypedResumableCall::OutOfFuel(call)) => call,
+            ended => panic!("{ended:?}"),
+        }
+    };
+    other.set_fuel(1000).unwrap();
+    let call = suspend(&mut store);
+    assert!(catch_unwind(AssertUnwindSafe(|| call.resume(&mut other, &mut [Val::I32(0)]))).is_err());
+    let call = typed(&mut store);
+    assert!(catch_unwind(AssertUnwindSafe(|| call.resume(&mut other))).is_err());
+    drop((suspend(&mut store), typed(&mut store)));
+    let (first, second) = (suspend(&mut store), typed(&mut store));
+    refused("no room for results", first.resume(&mut store, &mut []));
+    store.set_fuel(1000).unwrap();
+    assert!(matches!(second.resume(&mut store), Ok(TypedResumableCall::Finished(100))));
+    let (first, second) = (suspend(&mut store), typed(&mut store));
+    drop(store);
+    assert!(first.required_fuel() > 0);
+    assert!(catch_unwind(AssertUnwindSafe(|| first.resume(&mut other, &mut [Val::I32(0)]))).is_err());
+    assert!(catch_unwind(AssertUnwindSafe(|| second.resume(&mut other))).is_err());
+}
+
+/// Hooks that call guests, replace themselves, fail and panic.
+fn call_hooks(pair: &mut StorePair) {
+    let StorePair { a, of_a, .. } = pair;
+    let typed = of_a.typed;
+    a.call_hook(move |mut context, _| typed.call(&mut context, ()).map(drop));
+    typed.call(&mut *a, ()).unwrap();
+    for at in [
+        CallHook::CallingWasm,
+        CallHook::ReturningFromWasm,
+        CallHook::CallingHost,
+        CallHook::ReturningFromHost,
+    ] {
+        a.call_hook(move |_, transition| match transition {
+            transition if transition == at => Err(Error::msg("the adversary's error")),
+            _ => Ok(()),
+        });
+        let _ = of_a.func.call(&mut *a, &[], &mut [Val::I32(0)]);
+        a.call_hook(move |_, transition| {
+            assert_ne!(transition, at, "the adversary's panic");
+            Ok(())
+        });
+        let _ = catch_unwind(AssertUnwindSafe(|| of_a.func.call(&mut *a, &[], &mut [Val::I32(0)])));
+    }
+    a.call_hook(|_, _| Ok(()));
+}
+
+/// Modules of another engine, iterators that panic, and a file that cannot be written.
+fn guest_profilers(pair: &mut StorePair) {
+    let second = std::time::Duration::from_secs(1);
+    let foreign = Module::new(&pair.other_engine, "(module)").unwrap();
+    let given = [(String::from("foreign"), foreign)];
+    refused("GuestProfiler::new", GuestProfiler::new(&pair.engine, "p", second, given));
+    expect_panic("GuestProfiler::new", || {
+        let panicking =
+            std::iter::from_fn(|| -> Option<(String, Module)> { panic!("the adversary's iterator") });
+        GuestProfiler::new(&pair.engine, "p", second, panicking)
+    });
+    /// Refuses everything.
+    struct Full;
+    impl std::io::Write for Full {
+        fn write(&mut self, _: &[u8]) -> std::io::Result<usize> {
+            Err(std::io::Error::other("the adversary's disk is full"))
+        }
+        fn flush(&mut self) -> std::io::Result<()> {
+            Ok(())
+        }
+    }
+    let mut profiler = GuestProfiler::new(&pair.engine, "p", second, []).unwrap();
+    profiler.sample(&pair.a, second);
+    refused("GuestProfiler::finish", profiler.finish(Full));
 }
 
 /// Impossible sizes.
@@ -402,9 +498,9 @@ fn sizes(pair: &mut StorePair) {
         refused("SharedMemory::new", SharedMemory::new(&pair.engine, ty));
     }
     for ty in [
-        TableType::new(funcref, 5, Some(1)),
-        TableType::new(funcref, u32::MAX, None),
-        TableType::new64(funcref, u64::MAX, None),
+        TableType::new(funcref.clone(), 5, Some(1)),
+        TableType::new(funcref.clone(), u32::MAX, None),
+        TableType::new64(funcref.clone(), u64::MAX, None),
         TableType::new64(funcref, 9, Some(8)),
     ] {
         refused("Table::new", Table::new(&mut *a, ty, Ref::Func(None)));
@@ -422,6 +518,11 @@ fn sizes(pair: &mut StorePair) {
 fn iterators(pair: &mut StorePair) {
     let i32s = |panics| Liar(vec![ValType::I32; 3], panics);
     assert_eq!(FuncType::new(&pair.engine, i32s(false), i32s(false)).params().len(), 3);
+    expect_panic("FuncType::try_new", || FuncType::try_new(&pair.engine, i32s(true), []));
+    expect_panic("FuncType::with_finality_and_supertype", || {
+        FuncType::with_finality_and_supertype(&pair.engine, Finality::Final, None, i32s(true), [])
+    });
+    expect_panic("ExnType::new", || ExnType::new(&pair.engine, i32s(true)));
     expect_panic("FuncType::new", || FuncType::new(&pair.engine, i32s(true), []));
     let fields = |panics| Liar(vec![FieldType::new(Mutability::Var, StorageType::I8); 3], panics);
     assert_eq!(StructType::new(&pair.engine, fields(false)).unwrap().fields().len(), 3);
@@ -441,7 +542,7 @@ fn destructors(pair: &mut StorePair) {
         let mut scope = RootScope::new(&mut pair.a);
         ExternRef::new(&mut scope, Bomb::new()).unwrap();
         drop(scope);
-        (0..2).for_each(|_| pair.a.gc().unwrap());
+        (0..2).for_each(|_| pair.a.gc(None).unwrap());
     });
     // The embedder's data.
     let store = Store::new(&pair.engine, Bomb::new());
@@ -477,6 +578,7 @@ fn sources(pair: &mut StorePair) {
     }
     refused("Module::from_file", Module::from_file(&pair.engine, fickle()));
     refused("Module::deserialize_file", Module::deserialize_file(&pair.engine, fickle()));
+    assert!(!matches!(Engine::detect_precompiled_file(fickle()), Ok(Some(_))));
     refused("Module::from_bytes", Module::from_bytes(&pair.engine, Vec::new()));
     refused("Module::from_bytes", Module::from_bytes(&pair.engine, vec![0; 100]));
     // The second registration, and what it returns, changes nothing.
@@ -631,10 +733,19 @@ fn linkers(pair: &mut StorePair) {
 
 pub(crate) const ROWS: &[(&str, Row)] = &[
     ("Caller::with_scratch", Row::Stores(scratch)),
+    ("Config::allocation_strategy", Row::Harmless("takes one of a few values")),
     ("Config::compile_progress", Row::Stores(progress)),
+    ("Config::compiler_inlining", Row::Harmless("takes one of a few values")),
     ("Config::target_processor", Row::Stores(sources)),
+    ("Engine::detect_precompiled_file", Row::Stores(sources)),
     ("Engine::kill_all", Row::Stores(kills)),
+    ("ExnType::new", Row::Stores(iterators)),
     ("FuncType::new", Row::Stores(iterators)),
+    ("FuncType::try_new", Row::Stores(iterators)),
+    ("FuncType::with_finality_and_supertype", Row::Stores(iterators)),
+    ("GcHeapOutOfMemory::into_inner", Row::Harmless("returns what the embedder passed")),
+    ("GuestProfiler::finish", Row::Stores(guest_profilers)),
+    ("GuestProfiler::new", Row::Stores(guest_profilers)),
     ("KillHandle::kill", Row::Stores(kills)),
     ("Linker::func_new", Row::Stores(linkers)),
     ("Linker::func_wrap", Row::Stores(linkers)),
@@ -652,6 +763,12 @@ pub(crate) const ROWS: &[(&str, Row)] = &[
     ("Session::call", Row::Stores(sandboxes)),
     ("Store::epoch_deadline_callback", Row::Stores(epochs)),
     ("Store::into_data", Row::Stores(destructors)),
+    ("ResumableCallOutOfFuel::resume", Row::Stores(out_of_fuel)),
+    ("Store::call_hook", Row::Stores(call_hooks)),
+    (
+        "TypedResumableCallOutOfFuel<Results>::resume",
+        Row::Harmless("`ResumableCallOutOfFuel::resume` tries both"),
+    ),
     ("Store::limiter", Row::Stores(limiter)),
     ("Store::new", Row::Stores(destructors)),
     ("Store::try_new", Row::Stores(destructors)),

@@ -54,6 +54,7 @@ pub(crate) type Data = i32;
 /// The handles of one store.
 pub(crate) struct Things {
     pub instance: Instance,
+    pub export: ModuleExport,
     pub func: Func,
     pub typed: TypedFunc<(), i32>,
     pub table: Table,
@@ -99,7 +100,7 @@ fn things(store: &mut Store<Data>, linker: &Linker<Data>, module: &Module) -> Th
     let make = |store: &mut Store<Data>, name: &str, arguments: &[Val]| {
         let mut made = [Val::I32(0)];
         instance.get_func(&mut *store, name).unwrap().call(store, arguments, &mut made).unwrap();
-        made[0].unwrap_any_ref().unwrap()
+        made[0].unwrap_anyref().copied().unwrap()
     };
     let node = make(store, "node", &[Val::I32(5)]).to_owned_rooted(&mut *store).unwrap();
     let numbers = make(store, "numbers", &[]).to_owned_rooted(&mut *store).unwrap();
@@ -114,6 +115,7 @@ fn things(store: &mut Store<Data>, linker: &Linker<Data>, module: &Module) -> Th
     let dump = WasmCoreDump::of(&*store);
     Things {
         instance,
+        export: module.get_export_index("table").unwrap(),
         func,
         typed: func.typed(&*store).unwrap(),
         table: instance.get_table(&mut *store, "table").unwrap(),
@@ -188,7 +190,7 @@ pub(crate) fn check_store(name: &str, store: &mut Store<Data>, instance: Instanc
     };
     assert_eq!(call("check"), 0, "{name}: something of another store is in the table");
     assert_eq!(call("exercise"), 499_500, "{name}");
-    store.gc().unwrap_or_else(|error| panic!("{name}: {error:?}"));
+    store.gc(None).unwrap_or_else(|error| panic!("{name}: {error:?}"));
     let sum = instance.get_typed_func::<(), i32>(&mut *store, "exercise").unwrap().call(store, ());
     assert_eq!(sum.unwrap(), 499_500, "{name}");
 }

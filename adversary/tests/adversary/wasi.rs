@@ -145,9 +145,11 @@ fn grants(_: &mut StorePair) {
     let folder = tempfile::tempdir().unwrap();
     let mut builder = WasiCtxBuilder::new();
     for (host, guest) in [("/nonexistent", "/"), ("", ""), ("/dev/null", "a")] {
-        assert!(builder.preopened_dir(host, guest, DirPerms::all(), FilePerms::all()).is_err(), "{host}");
+        assert!(builder.preopened_dir(host, guest, (DirPerms::all(), FilePerms::all())).is_err(), "{host}");
     }
-    assert!(builder.preopened_dir(folder.path(), "\u{1b}/../..", DirPerms::all(), FilePerms::all()).is_ok());
+    assert!(
+        builder.preopened_dir(folder.path(), "\u{1b}/../..", (DirPerms::all(), FilePerms::all())).is_ok()
+    );
     let pipe = MemoryInputPipe::new("some bytes".as_bytes());
     builder.stdin(pipe).build();
 }
@@ -162,11 +164,21 @@ pub(crate) const ROWS: &[(&str, Row)] = &[
     ("WasiCtxBuilder::cpu_clock", Row::Stores(streams)),
     ("WasiCtxBuilder::env", Row::Stores(streams)),
     ("WasiCtxBuilder::envs", Row::Stores(streams)),
+    ("WasiCtxBuilder::initial_cwd", Row::Harmless("a text that guests of WASI 0.2 can read")),
+    ("WasiCtxBuilder::insecure_random", Row::Harmless("as secure_random, for guests of WASI 0.2")),
     ("WasiCtxBuilder::interrupted", Row::Stores(streams)),
     ("WasiCtxBuilder::monotonic_clock", Row::Stores(streams)),
+    (
+        "WasiCtxBuilder::name_lookup_check",
+        Row::Harmless("called for guests of WASI 0.2, with a text, while no lock is held"),
+    ),
     ("WasiCtxBuilder::preopened_dir", Row::Stores(grants)),
     ("WasiCtxBuilder::preopened_socket", Row::Harmless("takes sockets that the host has opened")),
     ("WasiCtxBuilder::secure_random", Row::Stores(streams)),
+    (
+        "WasiCtxBuilder::socket_addr_check",
+        Row::Harmless("called for guests of WASI 0.2, with an address, while no lock is held"),
+    ),
     ("WasiCtxBuilder::stderr", Row::Stores(streams)),
     ("WasiCtxBuilder::stdin", Row::Stores(streams)),
     ("WasiCtxBuilder::stdout", Row::Stores(streams)),
@@ -174,4 +186,5 @@ pub(crate) const ROWS: &[(&str, Row)] = &[
     ("CacheChoice::directory", Row::Harmless(SAFE)),
     ("CacheChoice::of", Row::Harmless(SAFE)),
     ("CacheConfig::at", Row::Harmless(SAFE)),
+    ("CacheConfig::with_directory", Row::Harmless(SAFE)),
 ];
