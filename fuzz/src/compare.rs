@@ -47,7 +47,7 @@ impl Ended {
             Trap::GcHeapExhausted | Trap::AllocationTooLarge => Self::Exhausted,
             Trap::UndefinedElement => Self::Trapped(Trap::TableOutOfBounds),
             // An access may be both, and engines check in different orders: Wasmtime's `notify` adds the offset first.
-            Trap::UnalignedAtomic => Self::Trapped(Trap::MemoryOutOfBounds),
+            Trap::HeapMisaligned => Self::Trapped(Trap::MemoryOutOfBounds),
             trap => Self::Trapped(trap),
         }
     }

@@ -1,19 +1,34 @@
 //! The project's development tasks: `cargo xtask TASK`.
 
+mod api;
+mod artifact_host;
 mod bench;
+mod cargo;
+mod packages;
 mod shipped;
 
 use clap::Parser;
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 /// The project's development tasks.
 #[derive(Parser)]
 #[command(name = "cargo xtask", bin_name = "cargo xtask")]
 enum Task {
+    /// Compares the public interface with those of Wasmtime and Wasmi.
+    ApiCoverage(api::Options),
     /// Measures belljar and its rivals, in the same minutes on the same machine.
     Bench(bench::Options),
     /// Compiles and runs published modules, compared with Wasmtime.
     Shipped(shipped::Options),
+    /// Builds the example host without the compiler, and checks its size and what it runs.
+    ArtifactHost {
+        /// The program to compile with [default: belljar in target/release]
+        #[arg(long, value_name = "PROGRAM")]
+        belljar: Option<PathBuf>,
+    },
+    /// Makes the packages that would be published, and checks crates that depend on them.
+    Packages,
     /// Runs a program and reports what it used: a part of `shipped`.
     #[command(hide = true, name = shipped::usage::SUBCOMMAND)]
     UsageOf {
@@ -25,8 +40,11 @@ enum Task {
 
 fn main() -> ExitCode {
     let outcome = match Task::parse() {
+        Task::ApiCoverage(options) => api::run(&options),
         Task::Bench(options) => bench::run(&options),
         Task::Shipped(options) => shipped::run(&options),
+        Task::ArtifactHost { belljar } => artifact_host::run(belljar),
+        Task::Packages => packages::run(),
         Task::UsageOf { words } => match shipped::usage::tell(&words) {
             Ok(code) => std::process::exit(code),
             Err(error) => Err(error),

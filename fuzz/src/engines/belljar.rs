@@ -4,9 +4,8 @@ use crate::compare::Ended;
 use crate::generate::Mode;
 use crate::generated::Generated;
 use belljar::{
-    ArrayRef, ArrayRefPre, ArrayType, AsContextMut, Config, Engine, Error, ExnRef, HeapType, Instance,
-    Module, Rooted, SharedMemory, Store, StoreLimits, StoreLimitsBuilder, StructRef, StructRefPre,
-    StructType, ThrownException, Trap, Val,
+    AsContextMut, Config, Engine, Error, ExnRef, Instance, Module, Rooted, SharedMemory, Store, StoreLimits,
+    StoreLimitsBuilder, ThrownException, Trap,
 };
 use std::sync::OnceLock;
 
@@ -24,7 +23,7 @@ pub fn engine(mode: Mode) -> &'static Engine {
         let mut config = Config::new();
         config
             .consume_fuel(!mode.counts_steps)
-            .memory_reservation(mode.reserved)
+            .memory_reservation(if mode.reserved { 4 << 30 } else { 0 })
             .gc_stress(mode.gc_stress)
             .compile_as_huge(mode.giants)
             .cranelift_nan_canonicalization(mode.canonical_nans)
@@ -74,39 +73,6 @@ fn trapped(error: &Error) -> Ended {
         Some(trap) => Ended::trapped(*trap),
         None => panic!("{error:?}"),
     }
-}
-
-fn null(heap: HeapType, engine: &Engine) -> Val {
-    match heap {
-        HeapType::Func | HeapType::NoFunc => Val::FuncRef(None),
-        HeapType::Extern | HeapType::NoExtern => Val::ExternRef(None),
-        HeapType::Exn | HeapType::NoExn => Val::ExnRef(None),
-        HeapType::Defined(_) if struct_type(heap, engine).is_none() && array_type(heap, engine).is_none() => {
-            Val::FuncRef(None)
-        }
-        _ => Val::AnyRef(None),
-    }
-}
-
-fn struct_type(heap: HeapType, engine: &Engine) -> Option<StructType> {
-    StructType::from_heap_type(engine, heap)
-}
-
-fn array_type(heap: HeapType, engine: &Engine) -> Option<ArrayType> {
-    ArrayType::from_heap_type(engine, heap)
-}
-
-fn make_struct(store: impl AsContextMut, ty: StructType, fields: &[Val]) -> Option<Rooted<StructRef>> {
-    StructRef::new(store, &StructRefPre::new(&ty), fields).ok()
-}
-
-fn make_array(
-    store: impl AsContextMut,
-    ty: ArrayType,
-    element: &Val,
-    length: u32,
-) -> Option<Rooted<ArrayRef>> {
-    ArrayRef::new(store, &ArrayRefPre::new(&ty), element, length).ok()
 }
 
 fn shared_bytes(memory: &SharedMemory) -> Vec<u8> {

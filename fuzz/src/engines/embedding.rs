@@ -2,10 +2,10 @@
 //! crate, and `super` also contains the parts that differ.
 
 use super::api::{
-    AnyRef, AsContextMut, Engine, Error, ExnRef, Extern, ExternRef, HeapType, I31, Instance, RootScope,
-    Rooted, Store, StoreLimits, Tag, V128, Val, ValType,
+    AnyRef, ArrayRef, ArrayRefPre, AsContextMut, Error, ExnRef, Extern, ExternRef, HeapType, I31, Instance,
+    RootScope, Rooted, Store, StoreLimits, StructRef, StructRefPre, Tag, V128, Val, ValType,
 };
-use super::{array_type, make_array, make_struct, null, refuel, shared_bytes, struct_type, thrown, trapped};
+use super::{refuel, shared_bytes, thrown, trapped};
 use crate::compare::{ELEMENTS, Ended, Plain, Runner, bits};
 use crate::generate::{Mode, STEPS_PER_CALL};
 use crate::generated::{Generated, STEPS};
@@ -38,10 +38,8 @@ impl Runner for Running {
         refuel(&mut self.store);
         let func = self.instance.get_func(&mut self.store, &format!("f{function}"))?;
         let ty = func.ty(&self.store);
-        let maker = Maker { engine: self.store.engine().clone() };
         let mut scope = RootScope::new(&mut self.store);
-        let params =
-            ty.params().enumerate().map(|(i, ty)| maker.value(&mut scope, &ty, bits(seed, i), DEPTH));
+        let params = ty.params().enumerate().map(|(i, ty)| argument(&mut scope, &ty, bits(seed, i), DEPTH));
         let params = params.collect::<Option<Vec<_>>>()?;
         let mut results = vec![Val::I32(0); ty.results().len()];
         Some(match func.call(&mut scope, &params, &mut results) {
@@ -97,65 +95,58 @@ pub fn ended(
     }
 }
 
-/// Creates arguments from seeds.
-struct Maker {
-    engine: Engine,
+/// Returns a value of a type; `None` for a non-null reference that cannot be created here.
+fn argument(
+    store: &mut impl AsContextMut<Data = StoreLimits>,
+    ty: &ValType,
+    seed: u64,
+    depth: u32,
+) -> Option<Val> {
+    Some(match ty {
+        ValType::I32 => Val::I32(seed as i32),
+        ValType::I64 => Val::I64(seed as i64),
+        ValType::F32 => Val::F32(seed as u32),
+        ValType::F64 => Val::F64(seed),
+        ValType::V128 => Val::V128(V128::from(u128::from(seed) << 64 | u128::from(!seed))),
+        ValType::Ref(ty) => {
+            let made = (!ty.is_nullable() || !seed.is_multiple_of(4))
+                .then(|| object(store, ty.heap_type(), seed, depth))
+                .flatten();
+            made.or_else(|| ty.is_nullable().then(|| Val::null_ref(ty.heap_type())))?
+        }
+    })
 }
 
-impl Maker {
-    /// Returns a value of a type; `None` for a non-null reference that cannot be created here.
-    fn value(
-        &self,
-        store: &mut impl AsContextMut<Data = StoreLimits>,
-        ty: &ValType,
-        seed: u64,
-        depth: u32,
-    ) -> Option<Val> {
-        Some(match ty {
-            ValType::I32 => Val::I32(seed as i32),
-            ValType::I64 => Val::I64(seed as i64),
-            ValType::F32 => Val::F32(seed as u32),
-            ValType::F64 => Val::F64(seed),
-            ValType::V128 => Val::V128(V128::from(u128::from(seed) << 64 | u128::from(!seed))),
-            ValType::Ref(ty) => {
-                // Wasmtime returns it by reference, belljar by value.
-                let heap = ty.heap_type().clone();
-                let made = (!ty.is_nullable() || !seed.is_multiple_of(4))
-                    .then(|| self.object(store, heap.clone(), seed, depth))
-                    .flatten();
-                made.or_else(|| ty.is_nullable().then(|| null(heap, &self.engine)))?
-            }
-        })
-    }
-
-    fn object(
-        &self,
-        store: &mut impl AsContextMut<Data = StoreLimits>,
-        heap: HeapType,
-        seed: u64,
-        depth: u32,
-    ) -> Option<Val> {
-        match heap {
-            HeapType::Any | HeapType::Eq | HeapType::I31 => {
-                return Some(AnyRef::from_i31(store, I31::wrapping_u32(seed as u32)).into());
-            }
-            HeapType::Extern => return Some(ExternRef::new(store, seed as u32).ok()?.into()),
-            _ => {}
+fn object(
+    store: &mut impl AsContextMut<Data = StoreLimits>,
+    heap: &HeapType,
+    seed: u64,
+    depth: u32,
+) -> Option<Val> {
+    match heap {
+        HeapType::Any | HeapType::Eq | HeapType::I31 => {
+            return Some(AnyRef::from_i31(store, I31::wrapping_u32(seed as u32)).into());
         }
-        let depth = depth.checked_sub(1)?;
-        if let Some(ty) = struct_type(heap.clone(), &self.engine) {
-            let fields = ty.fields().map(|field| {
-                let ty = field.element_type().unpack().clone();
-                self.value(store, &ty, seed, depth)
-            });
-            let fields = fields.collect::<Option<Vec<_>>>()?;
-            return Some(Val::AnyRef(Some(make_struct(store, ty, &fields)?.to_anyref())));
-        }
-        let ty = array_type(heap, &self.engine)?;
-        let element = ty.field_type().element_type().unpack().clone();
-        let element = self.value(store, &element, seed, depth)?;
-        Some(Val::AnyRef(Some(make_array(store, ty, &element, seed as u32 % 5)?.to_anyref())))
+        HeapType::Extern => return Some(ExternRef::new(store, seed as u32).ok()?.into()),
+        _ => {}
     }
+    let depth = depth.checked_sub(1)?;
+    if let Some(ty) = heap.as_concrete_struct() {
+        let fields = ty.fields().map(|field| {
+            let ty = field.element_type().unpack().clone();
+            argument(store, &ty, seed, depth)
+        });
+        let fields = fields.collect::<Option<Vec<_>>>()?;
+        let pre = StructRefPre::new(&mut *store, ty.clone());
+        let made = StructRef::new(&mut *store, &pre, &fields).ok()?;
+        return Some(Val::AnyRef(Some(made.to_anyref())));
+    }
+    let ty = heap.as_concrete_array()?;
+    let element = ty.field_type().element_type().unpack().clone();
+    let element = argument(store, &element, seed, depth)?;
+    let pre = ArrayRefPre::new(&mut *store, ty.clone());
+    let made = ArrayRef::new(&mut *store, &pre, &element, seed as u32 % 5).ok()?;
+    Some(Val::AnyRef(Some(made.to_anyref())))
 }
 
 /// Converts values for comparison.

@@ -6,9 +6,8 @@ use crate::generate::Mode;
 use crate::generated::Generated;
 use std::sync::OnceLock;
 use wasmtime::{
-    ArrayRef, ArrayRefPre, ArrayType, AsContextMut, Config, Engine, Error, ExnRef, GcHeapOutOfMemory,
-    HeapType, Instance, Module, OptLevel, Rooted, SharedMemory, Store, StoreLimits, StoreLimitsBuilder,
-    StructRef, StructRefPre, StructType, ThrownException, Trap, Val,
+    AsContextMut, Config, Engine, Error, ExnRef, GcHeapOutOfMemory, Instance, Module, OptLevel, Rooted,
+    SharedMemory, Store, StoreLimits, StoreLimitsBuilder, ThrownException, Trap,
 };
 
 use ::wasmtime as api;
@@ -82,7 +81,7 @@ fn trapped(error: &Error) -> Ended {
     Ended::trapped(match trap {
         Trap::StackOverflow => Ours::StackOverflow,
         Trap::MemoryOutOfBounds => Ours::MemoryOutOfBounds,
-        Trap::HeapMisaligned => Ours::UnalignedAtomic,
+        Trap::HeapMisaligned => Ours::HeapMisaligned,
         Trap::TableOutOfBounds => Ours::TableOutOfBounds,
         Trap::IndirectCallToNull => Ours::IndirectCallToNull,
         Trap::BadSignature => Ours::BadSignature,
@@ -91,40 +90,13 @@ fn trapped(error: &Error) -> Ended {
         Trap::BadConversionToInteger => Ours::BadConversionToInteger,
         Trap::UnreachableCodeReached => Ours::UnreachableCodeReached,
         Trap::OutOfFuel => Ours::OutOfFuel,
-        Trap::AtomicWaitNonSharedMemory => Ours::ExpectedSharedMemory,
+        Trap::AtomicWaitNonSharedMemory => Ours::AtomicWaitNonSharedMemory,
         Trap::NullReference => Ours::NullReference,
         Trap::ArrayOutOfBounds => Ours::ArrayOutOfBounds,
         Trap::AllocationTooLarge => Ours::AllocationTooLarge,
         Trap::CastFailure => Ours::CastFailure,
         trap => panic!("{trap:?}"),
     })
-}
-
-fn null(heap: HeapType, _engine: &Engine) -> Val {
-    Val::null_ref(&heap)
-}
-
-fn struct_type(heap: HeapType, _engine: &Engine) -> Option<StructType> {
-    heap.as_concrete_struct().cloned()
-}
-
-fn array_type(heap: HeapType, _engine: &Engine) -> Option<ArrayType> {
-    heap.as_concrete_array().cloned()
-}
-
-fn make_struct(mut store: impl AsContextMut, ty: StructType, fields: &[Val]) -> Option<Rooted<StructRef>> {
-    let pre = StructRefPre::new(&mut store, ty);
-    StructRef::new(store, &pre, fields).ok()
-}
-
-fn make_array(
-    mut store: impl AsContextMut,
-    ty: ArrayType,
-    element: &Val,
-    length: u32,
-) -> Option<Rooted<ArrayRef>> {
-    let pre = ArrayRefPre::new(&mut store, ty);
-    ArrayRef::new(store, &pre, element, length).ok()
 }
 
 fn shared_bytes(memory: &SharedMemory) -> Vec<u8> {

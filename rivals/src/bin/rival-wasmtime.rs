@@ -1,14 +1,17 @@
 //! The bench program of Wasmtime, with Cranelift and its default settings: see `bench-runner`.
 
 use anyhow::Result;
-use bench_runner::{CALL_HOST, Clocks, Ended, GUEST_ADD, Guest, Meter, Pairs, Program, Turn};
+use bench_runner::{
+    BYTES, CALL_HOST, Clocks, ComponentCall, Ended, GUEST_ADD, Guest, HOST_ADD, HOST_TEXT, Meter, PAIRS,
+    Pairs, Program, TEXT, Turn,
+};
 use std::hint::black_box;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 use wasmtime::{
     Cache, CacheConfig, Caller, Config, Enabled, Engine, GuestProfiler, Instance, InstanceAllocationStrategy,
-    InstancePre, Linker, Module, PoolingAllocationConfig, Store, UpdateDeadline,
+    InstancePre, Linker, Module, PoolingAllocationConfig, Store, StoreContextMut, UpdateDeadline, component,
 };
 use wasmtime_wasi::p1::{self, WasiP1Ctx};
 use wasmtime_wasi::{FsPerms, I32Exit, WasiCtxBuilder};
@@ -74,6 +77,49 @@ impl bench_runner::Engine for Wasmtime {
             black_box(call_host.call(&mut store, count as i32)?);
             Ok(())
         })
+    }
+
+    fn component_call(&self, component: &[u8], call: ComponentCall, meter: &Meter) -> Result<f64> {
+        let component = component::Component::from_binary(&self.0, component)?;
+        let mut linker = component::Linker::new(&self.0);
+        linker
+            .root()
+            .func_wrap(HOST_ADD, |_: StoreContextMut<'_, ()>, (a, b): (u32, u32)| Ok((a.wrapping_add(b),)))?;
+        linker.root().func_wrap(HOST_TEXT, |_: StoreContextMut<'_, ()>, (text,): (String,)| {
+            Ok((text.len() as u32,))
+        })?;
+        let mut store = Store::new(&self.0, ());
+        let instance = linker.instantiate(&mut store, &component)?;
+        if let Some(name) = call.repeated() {
+            let repeat = instance.get_typed_func::<(u32,), (u32,)>(&mut store, name)?;
+            return meter.measure(|count| {
+                black_box(repeat.call(&mut store, (count,))?);
+                Ok(())
+            });
+        }
+        let text = "t".repeat(TEXT);
+        let bytes = vec![7_u8; BYTES];
+        let pairs: Vec<(u32, String)> = (0..PAIRS as u32).map(|i| (i, format!("{i:016}"))).collect();
+        macro_rules! measure {
+            ($name:literal, $params:ty, $result:ty, $given:expr) => {{
+                let func = instance.get_typed_func::<$params, $result>(&mut store, $name)?;
+                meter.measure(|count| {
+                    for _ in 0..count {
+                        black_box(func.call(&mut store, black_box($given))?);
+                    }
+                    Ok(())
+                })
+            }};
+        }
+        match call {
+            ComponentCall::TakeText => measure!("take-text", (&str,), (u32,), (&text,)),
+            ComponentCall::TakeBytes => measure!("take-bytes", (&[u8],), (u32,), (&bytes,)),
+            ComponentCall::TakePairs => measure!("take-pairs", (&[(u32, String)],), (u32,), (&pairs,)),
+            ComponentCall::GiveText => measure!("give-text", (), (String,), ()),
+            ComponentCall::GiveBytes => measure!("give-bytes", (), (Vec<u8>,), ()),
+            ComponentCall::GivePairs => measure!("give-pairs", (), (Vec<(u32, String)>,), ()),
+            _ => measure!("add", (u32, u32), (u32,), (1, 2)),
+        }
     }
 
     fn instantiate(guest: &Guest, meter: &Meter) -> Result<f64> {

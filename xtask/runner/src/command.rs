@@ -1,6 +1,6 @@
 //! The command line of a measured engine.
 
-use crate::{Effort, Engine, Figure, Guest, Meter, Pairs, Program, probe};
+use crate::{BYTES, ComponentCall, Effort, Engine, Figure, Guest, Meter, Pairs, Program, components, probe};
 use anyhow::{Context, Result};
 use std::hint::black_box;
 use std::path::{Path, PathBuf};
@@ -11,7 +11,7 @@ const FAILED: i32 = 125;
 
 const USAGE: &str = "run [--dir HOST::GUEST] [--env K=V] [--argv0 NAME] FILE ARGS… | compile FILE [ROUNDS] \
                      | calls [FIGURE] | instantiate [FIGURE] | sandbox [FIGURE | facts] | deadline [FIGURE] \
-                     | watch WHAT …";
+                     | components [FIGURE] | watch WHAT …";
 
 /// The main function of an engine's program. It ends the process.
 pub fn main<E: Engine>() -> ! {
@@ -37,6 +37,7 @@ fn command<E: Engine>(mut words: impl Iterator<Item = String>) -> Result<i32> {
         Some("instantiate") => instantiate::<E>(&meter, words.next().as_deref())?,
         Some("sandbox") => sandbox::<E>(&meter, words.next().as_deref())?,
         Some("deadline") => deadline::<E>(&meter, words.next().as_deref())?,
+        Some("components") => components::<E>(&meter, words.next().as_deref())?,
         Some("watch") => E::watch(&words.next().context("WHAT?")?, words, &Pairs::new(effort))?,
         _ => anyhow::bail!("usage: {USAGE}"),
     }
@@ -108,6 +109,31 @@ fn calls<E: Engine>(meter: &Meter, only: Option<&str>) -> Result<()> {
     let module = engine.compile(&probe::calls())?;
     print(only, Figure::HostToGuest, || engine.host_to_guest(&module, meter))?;
     print(only, Figure::GuestToHost, || engine.guest_to_host(&module, meter))
+}
+
+fn components<E: Engine>(meter: &Meter, only: Option<&str>) -> Result<()> {
+    let engine = E::new(None)?;
+    let component = components::component();
+    for (call, _, figure) in ComponentCall::ALL {
+        print(only, figure, || engine.component_call(&component, call, meter))?;
+    }
+    let (bytes, mut copy) = (vec![1_u8; BYTES], vec![0_u8; BYTES]);
+    print(only, Figure::CopyBytes, || {
+        meter.measure(|count| {
+            for _ in 0..count {
+                black_box(&mut copy).copy_from_slice(black_box(&bytes));
+            }
+            Ok(())
+        })
+    })?;
+    print(only, Figure::CopyNewBytes, || {
+        meter.measure(|count| {
+            for _ in 0..count {
+                drop(black_box(black_box(&bytes).to_vec()));
+            }
+            Ok(())
+        })
+    })
 }
 
 fn instantiate<E: Engine>(meter: &Meter, only: Option<&str>) -> Result<()> {

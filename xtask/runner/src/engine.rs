@@ -1,6 +1,6 @@
 //! The interface of a measured engine.
 
-use crate::{Guest, Meter, Pairs, Program};
+use crate::{ComponentCall, Guest, Meter, Pairs, Program};
 use anyhow::Result;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -64,6 +64,17 @@ pub trait Engine: Sized {
     ///
     /// Returns an error if a call fails.
     fn guest_to_host(&self, module: &Self::Module, meter: &Meter) -> Result<f64>;
+
+    /// Returns the nanoseconds of a call with the values of the component model. `component` is the binary of
+    /// [`crate::component`].
+    ///
+    /// # Errors
+    ///
+    /// As for [`Self::sandbox`].
+    fn component_call(&self, component: &[u8], call: ComponentCall, meter: &Meter) -> Result<f64> {
+        let _ = (component, call, meter);
+        anyhow::bail!("this engine has no components")
+    }
 
     /// Returns the nanoseconds to create a store, instantiate, call the guest's export, and drop, with the engine's
     /// best settings for this.

@@ -45,6 +45,37 @@ pub enum Figure {
     Endless,
     /// The same, with a deadline that is far off.
     Stoppable,
+    /// A call of a component's function with two numbers, which returns one: the host calls. The next ones are those of
+    /// [`ComponentCall`](crate::ComponentCall), in its order.
+    ComponentAdd,
+    /// The guest calls the host with two numbers.
+    ComponentHostAdd,
+    /// The host passes a string.
+    ComponentTakeText,
+    /// The host gets a string.
+    ComponentGiveText,
+    /// The guest passes the host a string.
+    ComponentHostText,
+    /// The host passes bytes.
+    ComponentTakeBytes,
+    /// The host gets bytes.
+    ComponentGiveBytes,
+    /// The host passes pairs.
+    ComponentTakePairs,
+    /// The host gets pairs.
+    ComponentGivePairs,
+    /// A component calls another one.
+    ComponentNop,
+    /// A component passes another one a short string.
+    ComponentText,
+    /// A component passes another one bytes.
+    ComponentBytes,
+    /// A component passes another one pairs.
+    ComponentPairs,
+    /// The copy of as many bytes, without any guest.
+    CopyBytes,
+    /// The same, into new memory.
+    CopyNewBytes,
     /// Some work without inspection: CPU time of its thread.
     Without,
     /// The same work with inspection.
@@ -95,6 +126,21 @@ impl Figure {
             Self::SandboxThreads => "sandbox-threads-ns",
             Self::Endless => "endless-ns",
             Self::Stoppable => "stoppable-ns",
+            Self::ComponentAdd => "component-add-ns",
+            Self::ComponentHostAdd => "component-host-add-ns",
+            Self::ComponentTakeText => "component-take-text-ns",
+            Self::ComponentGiveText => "component-give-text-ns",
+            Self::ComponentHostText => "component-host-text-ns",
+            Self::ComponentTakeBytes => "component-take-bytes-ns",
+            Self::ComponentGiveBytes => "component-give-bytes-ns",
+            Self::ComponentTakePairs => "component-take-pairs-ns",
+            Self::ComponentGivePairs => "component-give-pairs-ns",
+            Self::ComponentNop => "component-nop-ns",
+            Self::ComponentText => "component-text-ns",
+            Self::ComponentBytes => "component-bytes-ns",
+            Self::ComponentPairs => "component-pairs-ns",
+            Self::CopyBytes => "copy-bytes-ns",
+            Self::CopyNewBytes => "copy-new-bytes-ns",
             Self::Without => "without-ns",
             Self::With => "with-ns",
             Self::Looks => "looks",

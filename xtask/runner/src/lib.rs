@@ -11,6 +11,7 @@
 //! ENGINE instantiate [FIGURE]      instantiate, call an export, drop; ns
 //! ENGINE sandbox [FIGURE | facts]  a call in a clean instance, including the reset for the next one; ns
 //! ENGINE deadline [FIGURE]         a call of a function, and the same with a time limit that is far off; ns
+//! ENGINE components [FIGURE]       calls with the values of the component model, and copies of as many bytes; ns
 //! ENGINE watch WHAT …              without and with inspection, in turn; CPU time
 //! ```
 //!
@@ -19,6 +20,7 @@
 //! creates missing ones.
 
 mod command;
+mod components;
 mod engine;
 mod figure;
 mod kills;
@@ -28,6 +30,7 @@ mod program;
 mod watch;
 
 pub use command::main;
+pub use components::{BYTES, ComponentCall, HOST_ADD, HOST_TEXT, PAIRS, TEXT, component};
 pub use engine::{Ended, Engine};
 pub use figure::Figure;
 pub use kills::Kills;

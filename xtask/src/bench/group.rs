@@ -3,7 +3,7 @@
 use super::contender::Contender::{self, Native, Wasmi, Wasmtime};
 use super::directories::Directories;
 use super::groups::{
-    calls, compile, deadline, exec, gc, giants, instantiate, native, restart, sandbox, start,
+    calls, compile, components, deadline, exec, gc, giants, instantiate, native, restart, sandbox, start,
 };
 use super::item::Entry;
 use super::statistics::Estimate::{self, Best, Median};
@@ -29,7 +29,7 @@ pub(crate) struct Target {
 }
 
 /// All groups.
-pub(crate) static GROUPS: [Group; 13] = [
+pub(crate) static GROUPS: [Group; 14] = [
     Group {
         name: "exec",
         about: "code that runs, compiling excluded",
@@ -147,6 +147,15 @@ pub(crate) static GROUPS: [Group; 13] = [
         rounds: [7, 21],
         quick_rounds: [5, 15],
         items: calls::items,
+    },
+    Group {
+        name: components::NAME,
+        about: "calls with the values of the component model: host and guest, and between components",
+        targets: &[Target { rival: Wasmtime, ratio: 0.5 }],
+        estimate: Best,
+        rounds: [7, 21],
+        quick_rounds: [5, 15],
+        items: components::items,
     },
 ];
 

@@ -55,6 +55,9 @@ pub(crate) fn run(options: &Options) -> Result<()> {
         if group.name == groups::sandbox::NAME {
             groups::sandbox::facts(&binaries)?;
         }
+        if group.name == groups::components::NAME {
+            groups::components::facts(&binaries)?;
+        }
     }
     if options.has(WATCH) {
         failed += watch::run(options, &dirs, &machine, &binaries)?;

@@ -2,6 +2,7 @@
 
 pub(crate) mod calls;
 pub(crate) mod compile;
+pub(crate) mod components;
 pub(crate) mod deadline;
 pub(crate) mod exec;
 pub(crate) mod gc;

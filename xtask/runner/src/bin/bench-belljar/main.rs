@@ -3,10 +3,15 @@
 mod sandbox;
 mod watch;
 
-use anyhow::Result;
-use belljar::{Cache, CacheConfig, Caller, Config, Engine, Instance, Linker, Module, Store};
+use anyhow::{Context, Result};
+use belljar::{
+    Cache, CacheConfig, Caller, Config, Engine, Instance, Linker, Module, Store, StoreContextMut, component,
+};
 use belljar_wasi::{DirPerms, FilePerms, I32Exit, WasiCtx, WasiCtxBuilder, p1};
-use bench_runner::{CALL_HOST, Ended, GUEST_ADD, Guest, Meter, Pairs, Program};
+use bench_runner::{
+    BYTES, CALL_HOST, ComponentCall, Ended, GUEST_ADD, Guest, HOST_ADD, HOST_TEXT, Meter, PAIRS, Pairs,
+    Program, TEXT,
+};
 use std::hint::black_box;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
@@ -27,11 +32,11 @@ impl bench_runner::Engine for Belljar {
             return Ok(module);
         }
         std::fs::write(compiled, Module::from_file(&self.0, wasm)?.serialize()?)?;
-        Module::deserialize_file(&self.0, compiled)
+        Ok(Module::deserialize_file(&self.0, compiled)?)
     }
 
     fn compile(&self, wasm: &[u8]) -> Result<Module> {
-        Module::from_binary(&self.0, wasm)
+        Ok(Module::from_binary(&self.0, wasm)?)
     }
 
     fn run(&self, module: &Module, program: &Program) -> Result<Ended> {
@@ -47,7 +52,7 @@ impl bench_runner::Engine for Belljar {
             Ok(()) => 0,
             Err(error) => match error.downcast_ref::<I32Exit>() {
                 Some(exit) => exit.0,
-                None => return Err(error),
+                None => return Err(error.into()),
             },
         };
         Ok(Ended { exit, took })
@@ -73,6 +78,49 @@ impl bench_runner::Engine for Belljar {
             black_box(call_host.call(&mut store, count as i32)?);
             Ok(())
         })
+    }
+
+    fn component_call(&self, component: &[u8], call: ComponentCall, meter: &Meter) -> Result<f64> {
+        let component = component::Component::from_binary(&self.0, component)?;
+        let mut linker = component::Linker::new(&self.0);
+        linker
+            .root()
+            .func_wrap(HOST_ADD, |_: StoreContextMut<'_, ()>, (a, b): (u32, u32)| Ok((a.wrapping_add(b),)))?;
+        linker.root().func_wrap(HOST_TEXT, |_: StoreContextMut<'_, ()>, (text,): (String,)| {
+            Ok((text.len() as u32,))
+        })?;
+        let mut store = Store::new(&self.0, ());
+        let instance = linker.instantiate(&mut store, &component)?;
+        if let Some(name) = call.repeated() {
+            let repeat = typed::<(u32,), (u32,)>(&mut store, instance, name)?;
+            return meter.measure(|count| {
+                black_box(repeat.call(&mut store, (count,))?);
+                Ok(())
+            });
+        }
+        let text = "t".repeat(TEXT);
+        let bytes = vec![7_u8; BYTES];
+        let pairs: Vec<(u32, String)> = (0..PAIRS as u32).map(|i| (i, format!("{i:016}"))).collect();
+        macro_rules! measure {
+            ($name:literal, $params:ty, $result:ty, $given:expr) => {{
+                let func = typed::<$params, $result>(&mut store, instance, $name)?;
+                meter.measure(|count| {
+                    for _ in 0..count {
+                        black_box(func.call(&mut store, black_box($given))?);
+                    }
+                    Ok(())
+                })
+            }};
+        }
+        match call {
+            ComponentCall::TakeText => measure!("take-text", (&str,), (u32,), (&text,)),
+            ComponentCall::TakeBytes => measure!("take-bytes", (&[u8],), (u32,), (&bytes,)),
+            ComponentCall::TakePairs => measure!("take-pairs", (&[(u32, String)],), (u32,), (&pairs,)),
+            ComponentCall::GiveText => measure!("give-text", (), (String,), ()),
+            ComponentCall::GiveBytes => measure!("give-bytes", (), (Vec<u8>,), ()),
+            ComponentCall::GivePairs => measure!("give-pairs", (), (Vec<(u32, String)>,), ()),
+            _ => measure!("add", (u32, u32), (u32,), (1, 2)),
+        }
     }
 
     fn instantiate(guest: &Guest, meter: &Meter) -> Result<f64> {
@@ -111,6 +159,15 @@ impl bench_runner::Engine for Belljar {
     }
 }
 
+/// Returns an exported function of a component.
+fn typed<P: component::LowerParams, R: component::LiftResults>(
+    store: &mut Store<()>,
+    instance: component::Instance,
+    name: &str,
+) -> Result<component::TypedFunc<P, R>> {
+    Ok(instance.get_func(&mut *store, name).context("no such export")?.typed(&mut *store)?)
+}
+
 impl Belljar {
     fn calls(&self, module: &Module) -> Result<(Store<i32>, Instance)> {
         let mut linker = Linker::new(&self.0);
@@ -127,7 +184,7 @@ fn wasi(program: &Program) -> Result<WasiCtx> {
     let mut wasi = WasiCtxBuilder::new();
     wasi.inherit_stdio().args(&program.args).envs(&program.env);
     for (host, guest) in &program.dirs {
-        wasi.preopened_dir(host, guest, DirPerms::all(), FilePerms::all())?;
+        wasi.preopened_dir(host, guest, (DirPerms::all(), FilePerms::all()))?;
     }
     Ok(wasi.build())
 }

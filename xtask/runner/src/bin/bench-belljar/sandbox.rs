@@ -24,7 +24,7 @@ pub(super) fn call(guest: &Guest, threads: usize, meter: &Meter) -> Result<f64> 
 
 /// Returns the nanoseconds of the first calls in a pool with an engine of its own.
 pub(super) fn first(guest: &Guest, count: u32, meter: &Meter) -> Result<f64> {
-    let make = || template(&guest.wasm)?.pool(PoolConfig::new());
+    let make = || Ok(template(&guest.wasm)?.pool(PoolConfig::new())?);
     meter.measure_fresh(make, |pool| calls(pool, guest, count))
 }
 
@@ -42,7 +42,10 @@ pub(super) fn stoppable(wasm: &[u8], export: &str, can_stop: bool, meter: &Meter
     let instance = Instance::new(&mut store, &Module::from_binary(&engine, wasm)?, &[])?;
     let export = instance.get_typed_func::<(), i32>(&mut store, export)?;
     meter.measure(|count| {
-        (0..count).try_for_each(|_| export.call(&mut store, ()).map(|sum| _ = black_box(sum)))
+        for _ in 0..count {
+            black_box(export.call(&mut store, ())?);
+        }
+        Ok(())
     })
 }
 
@@ -57,18 +60,24 @@ pub(super) fn facts() -> Result<()> {
     let wasm = sandbox_module();
     let template = template(&wasm)?;
     let pool: SandboxPool<()> = template.pool(PoolConfig::new())?;
-    let clean = meter.measure(|count| (0..count).try_for_each(|_| pool.session().map(drop)))?;
+    let clean = meter.measure(|count| Ok((0..count).try_for_each(|_| pool.session().map(drop))?))?;
     let mut session = pool.session()?;
     let call = |session: &mut belljar::Session<'_, ()>, export: &str| {
         meter.measure(|count| {
-            (0..count).try_for_each(|_| session.call::<(), i32>(export, ()).map(|n| _ = black_box(n)))
+            for _ in 0..count {
+                black_box(session.call::<(), i32>(export, ())?);
+            }
+            Ok(())
         })
     };
     let small = call(&mut session, CONSTANT)?;
     let dirty = call(&mut session, DIRTY)?;
     drop(session);
     let whole = meter.measure(|count| {
-        (0..count).try_for_each(|_| pool.call::<(), i32>(DIRTY, ()).map(|n| _ = black_box(n)))
+        for _ in 0..count {
+            black_box(pool.call::<(), i32>(DIRTY, ())?);
+        }
+        Ok(())
     })?;
     println!("a session without a call                {:>8.2} us", clean / 1e3);
     println!("a call of a small function, no reset    {:>8.2} us", small / 1e3);
@@ -81,7 +90,7 @@ pub(super) fn facts() -> Result<()> {
     );
 
     let before = resident()?;
-    let mut many: Vec<Sandbox<()>> = (0..MANY).map(|_| template.build()).collect::<Result<_>>()?;
+    let mut many: Vec<Sandbox<()>> = (0..MANY).map(|_| template.build()).collect::<belljar::Result<_>>()?;
     for sandbox in &mut many {
         black_box(sandbox.call::<(), i32>(DIRTY, ())?);
     }
@@ -105,7 +114,7 @@ pub(super) fn facts() -> Result<()> {
 fn make(template: &SandboxTemplate<()>) -> Result<f64> {
     let pool = template.pool(PoolConfig::new())?;
     let start = Instant::now();
-    let sessions = (0..100).map(|_| pool.session()).collect::<Result<Vec<_>>>()?;
+    let sessions = (0..100).map(|_| pool.session()).collect::<belljar::Result<Vec<_>>>()?;
     let took = start.elapsed();
     drop(sessions);
     Ok(took.as_nanos() as f64 / 99.0)

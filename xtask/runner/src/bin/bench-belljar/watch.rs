@@ -64,7 +64,7 @@ impl Guest {
         let outcome = start.call(store, ());
         let took = clocks.own();
         match outcome {
-            Err(error) if error.downcast_ref::<I32Exit>().is_none_or(|exit| exit.0 != 0) => Err(error),
+            Err(error) if error.downcast_ref::<I32Exit>().is_none_or(|exit| exit.0 != 0) => Err(error.into()),
             _ => Ok(took),
         }
     }
