@@ -3,7 +3,7 @@
 //! `cargo run -p belljar-examples --example exceptions`
 
 use belljar::{
-    Caller, Config, Engine, ExnRef, FuncType, Linker, Module, Result, Store, Tag, TagType, ThrownException,
+    Caller, Config, Engine, ExnRef, ExnRefPre, ExnType, Linker, Module, Result, Store, Tag, ThrownException,
     Val, ValType,
 };
 
@@ -30,14 +30,16 @@ fn main() -> Result<()> {
     let engine = Engine::new(Config::new().wasm_exceptions(true))?;
     let module = Module::new(&engine, GUEST)?;
     let mut store = Store::new(&engine, ());
-    let sold_out = Tag::new(&mut store, &TagType::new(FuncType::new(&engine, [ValType::I32], [])))?;
+    let carries = ExnType::new(&engine, [ValType::I32])?;
+    let sold_out = Tag::new(&mut store, &carries.tag_type())?;
+    let allocator = ExnRefPre::new(&mut store, carries);
 
     let mut linker = Linker::new(&engine);
     linker.define(&mut store, "shop", "sold_out", sold_out)?;
     linker.func_wrap("shop", "buy", move |mut caller: Caller<'_, ()>, article: i32| -> Result<()> {
         if article % 3 == 0 {
             // The guest gets this as an exception. Any other error would end its run.
-            let exception = ExnRef::new(&mut caller, &sold_out, &[Val::I32(1)])?;
+            let exception = ExnRef::new(&mut caller, &allocator, &sold_out, &[Val::I32(1)])?;
             return caller.throw(exception);
         }
         Ok(())

@@ -34,7 +34,7 @@ fn main() -> Result<()> {
     let instance = Instance::new(&mut store, &Module::new(&engine, GUEST)?, &[])?;
     let without_heap = resident();
     instance.get_typed_func::<(), ()>(&mut store, "fill")?.call(&mut store, ())?;
-    store.gc()?;
+    store.gc(None)?;
     let before = store.gc_stats();
     let churn = instance.get_typed_func::<i32, ()>(&mut store, "churn")?;
     let objects = 10_000_000;

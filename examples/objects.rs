@@ -25,25 +25,26 @@ fn main() -> Result<()> {
     // Structurally equal types are the same: the guest's cast accepts this one as its own.
     let name = ArrayType::new(&engine, FieldType::new(Mutability::Const, StorageType::I8))?;
     let fields = [
-        FieldType::new(Mutability::Const, StorageType::Val(name.ref_type(false).into())),
-        FieldType::new(Mutability::Var, StorageType::Val(ValType::I32)),
+        FieldType::new(Mutability::Const, StorageType::ValType(name.ref_type(false).into())),
+        FieldType::new(Mutability::Var, StorageType::ValType(ValType::I32)),
     ];
-    let pet = StructRefPre::new(&StructType::new(&engine, fields)?);
+    let pet = StructRefPre::new(&mut store, StructType::new(&engine, fields)?);
+    let name = ArrayRefPre::new(&mut store, name);
 
     let kept = {
         // Handles created in a scope are released at its end, except owned ones.
         let mut scope = RootScope::new(&mut store);
         let letters: Vec<Val> = b"Jar".iter().map(|b| Val::I32((*b).into())).collect();
-        let letters = ArrayRef::new_fixed(&mut scope, &ArrayRefPre::new(&name), &letters)?;
+        let letters = ArrayRef::new_fixed(&mut scope, &name, &letters)?;
         let pet = StructRef::new(&mut scope, &pet, &[letters.into(), Val::I32(6)])?;
         birthday.call(&mut scope, Some(pet.to_anyref()))?;
         pet.to_owned_rooted(&mut scope)?
     };
-    store.gc()?;
+    store.gc(None)?;
     let pet = kept.to_rooted(&mut store);
-    let letters = pet.field(&mut store, 0)?.unwrap_any_ref().and_then(|any| any.as_array(&store).ok()?);
+    let letters = pet.field(&mut store, 0)?.unwrap_anyref().and_then(|any| any.as_array(&store).ok()?);
     let letters = letters.expect("a pet has a name").elems(&mut store)?;
-    let name: String = letters.iter().map(|letter| letter.unwrap_i32() as u8 as char).collect();
+    let name: String = letters.map(|letter| letter.unwrap_i32() as u8 as char).collect();
     println!("{name} is {} years old", pet.field(&mut store, 1)?.unwrap_i32());
     let stats = store.gc_stats();
     println!("{} collections, {} bytes alive", stats.minor_collections, stats.old_bytes);
