@@ -22,7 +22,7 @@ pub const IMAGE_HEADER_START: usize = 64;
 pub const IMAGE_MAGIC: [u8; 8] = *b"belljar\n";
 
 /// The version of this format. Changes whenever the format of images changes.
-pub const IMAGE_FORMAT: u32 = 6;
+pub const IMAGE_FORMAT: u32 = 7;
 
 /// Alignment of the text, of the parts behind it, and of initial contents of memories: a page of the target machines.
 pub const IMAGE_PAGE: usize = 4096;

@@ -5,7 +5,7 @@ use crate::instance::Instance;
 use crate::run_error::from_exit;
 use crate::{AsContextMut, Extern, Module, Result, Store};
 use belljar_core::InstanceId;
-use belljar_vm::{Checkpoint, Exit, ImportValue, NeedsChecks, StoreCore, StoreInner};
+use belljar_vm::{Checkpoint, Exit, ImportValue, LoadedModule, NeedsChecks, StoreCore, StoreInner};
 use smallvec::SmallVec;
 use std::sync::Arc;
 
@@ -62,15 +62,26 @@ impl<T: 'static> InstancePre<T> {
     /// Creates an instance that will adopt the values of a checkpoint. Runs no code.
     pub(crate) fn link_only(&self, store: &mut Store<T>, like: &Checkpoint) -> Result<Instance> {
         let store = store.as_context_mut();
-        let imports = self.imports(store.0.core());
-        let made = match belljar_vm::link_only(store.0, self.module.code(), &imports, like) {
-            Err(error) if error.is::<NeedsChecks>() => {
-                belljar_vm::link_only(store.0, &self.module.checked_code()?, &imports, like)
-            }
-            made => made,
-        };
-        Ok(created(store.0.core_mut(), made?, &self.module))
+        link_only(store.0, &self.module, &self.imports(store.0.core()), Some(like))
     }
+}
+
+/// Creates an instance that will adopt the values of a checkpoint, or of a snapshot if there is none. Runs no code.
+pub(crate) fn link_only<T: 'static>(
+    store: &mut StoreInner<T>,
+    module: &Module,
+    imports: &[ImportValue<'_>],
+    like: Option<&Checkpoint>,
+) -> Result<Instance> {
+    let link = |store: &mut StoreInner<T>, code: &Arc<LoadedModule>| match like {
+        Some(like) => belljar_vm::link_only(store, code, imports, like),
+        None => belljar_vm::link_fresh(store, code, imports),
+    };
+    let made = match link(store, module.code()) {
+        Err(error) if error.is::<NeedsChecks>() => link(store, &module.checked_code()?),
+        made => made,
+    };
+    Ok(created(store.core_mut(), made?, module))
 }
 
 /// Returns an instance that was just created.

@@ -228,8 +228,8 @@ pub use resumable::{
     TypedResumableCallHostTrap, TypedResumableCallOutOfFuel,
 };
 pub use sandbox::{
-    Burst, PoolConfig, PoolExhausted, PoolStatistics, Sandbox, SandboxDiscarded, SandboxKillHandle,
-    SandboxPool, SandboxTemplate, Session,
+    Burst, PoolConfig, PoolExhausted, PoolStatistics, Sandbox, SandboxDiscarded, SandboxGuest,
+    SandboxKillHandle, SandboxPool, SandboxTemplate, Session,
 };
 pub use shared_memory::{SharedData, SharedMemory, WaitResult};
 pub use start_problem::StartProblem;

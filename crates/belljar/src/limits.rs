@@ -102,8 +102,9 @@ setters! {
     /// [`Trap::StackOverflow`](crate::Trap::StackOverflow). [`Config::max_wasm_stack`](crate::Config::max_wasm_stack)
     /// is an upper bound.
     stack(bytes: u64) Stack = "1 MiB";
-    /// Limits the number of instances in the store.
-    instances(count: u64) Instances = "16";
+    /// Limits the number of instances of modules in the store. A component has several: one for each of its core modules, and for
+    /// the adapters between its parts.
+    instances(count: u64) Instances = "64";
     /// Limits the number of tables in the store.
     tables(count: u64) Tables = "64";
     /// Limits the number of memories in the store.
@@ -131,6 +132,12 @@ setters! {
     bytes_written(bytes: u64) BytesWritten = "128 MiB";
     /// Limits the bytes that host functions borrow at once with [`Caller::with_scratch`](crate::Caller::with_scratch).
     scratch(bytes: u64) Scratch = "16 MiB";
+    /// Limits the handles of resources that all components of the store have together, with those that the host holds of them.
+    /// Each takes about 50 bytes of the host's memory.
+    handles(count: u64) Handles = "100000";
+    /// Limits the memory that the host takes in one call for values that a component passes to it: texts, lists and what they
+    /// contain. Without a limit it is 1 GiB.
+    bytes_lifted(bytes: u64) BytesLifted = "128 MiB";
 }
 
 impl Limits {
@@ -158,7 +165,7 @@ impl Limits {
     /// use belljar::{Limit, Limits};
     /// let limits = Limits::default().with(Limit::Wall, None);
     /// assert_eq!(limits.get(Limit::Wall), None);
-    /// assert_eq!(limits.get(Limit::Instances), Some(16));
+    /// assert_eq!(limits.get(Limit::Instances), Some(64));
     /// ```
     #[must_use]
     pub fn with(mut self, limit: Limit, amount: Option<u64>) -> Self {

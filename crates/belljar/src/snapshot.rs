@@ -5,8 +5,8 @@ use crate::store::Store;
 use belljar_core::InstanceId;
 
 impl<T: 'static> Store<T> {
-    /// Saves the store's only instance with its state as an artifact: a module that resumes in that state when it is
-    /// loaded and instantiated, in this process or another. It contains memories, globals, tables, dropped segments and
+    /// Saves the store's only instance with its state as an artifact: a module or a component that resumes in that state when it
+    /// is loaded and instantiated, in this process or another. It contains memories, globals, tables, dropped segments and
     /// objects of the garbage-collected heap, but not the embedder's data, fuel or limits. `note` is stored with it:
     /// [`Module::snapshot_note`](crate::Module::snapshot_note) returns it.
     ///
@@ -39,9 +39,13 @@ impl<T: 'static> Store<T> {
     ///
     /// Returns an error if the guest is running or was killed, if the store does not have exactly one instance, or if
     /// there is no key to seal the artifact with. Also returns an error if the instance holds something that is
-    /// meaningful only in this process: a host function that it did not import, a host value (`externref`), or a shared
-    /// memory.
+    /// meaningful only in this process: a host function that it did not import, a host value (`externref`), a shared
+    /// memory, or a handle of a resource that the host implements.
     pub fn snapshot(&mut self, note: &[u8], options: crate::ArtifactOptions<'_>) -> Result<Vec<u8>> {
+        #[cfg(feature = "component-model")]
+        if let Some(snapshot) = crate::component::snapshot_of_store(self, note, options)? {
+            return Ok(snapshot);
+        }
         let state = self.inner.erased().serialize_instance(note)?;
         let core = self.inner.core();
         let code = core.instance_module(InstanceId(0));

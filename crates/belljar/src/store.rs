@@ -5,6 +5,7 @@ use crate::context::{
 };
 use crate::engine::engine_of;
 use crate::guest_ranges::GuestRanges;
+use crate::store_extension;
 use crate::{
     CallHook, Engine, Error, GcHeapOutOfMemory, KillHandle, KillReason, Limit, LimitGroup, Limits,
     ResourceUsage, Result,
@@ -151,6 +152,7 @@ impl<T: 'static> Store<T> {
             fuel_is_counted(self.core())?;
         }
         self.inner.core_mut().set_quota(limits.0);
+        store_extension::limits_changed(self.inner.core_mut());
         Ok(())
     }
 

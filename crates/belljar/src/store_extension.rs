@@ -1,6 +1,6 @@
 //! What this crate keeps with a store, besides what the runtime does: parts, each of a type of its own.
 
-use belljar_vm::{StoreCore, StoreId};
+use belljar_vm::{Quota, StoreCore, StoreId};
 use std::any::Any;
 
 /// A part of what is kept with a store.
@@ -10,6 +10,9 @@ pub(crate) trait StorePart: Any + Default + Send + Sync {
 
     /// Forgets what belongs to guests: the store was reset.
     fn reset(&mut self);
+
+    /// The store has other limits.
+    fn set_limits(&mut self, _quota: Option<&Quota>) {}
 }
 
 /// The slots of parts.
@@ -27,6 +30,7 @@ const SLOTS: usize = 2;
 struct AnyPart {
     part: Box<dyn Any + Send + Sync>,
     reset: fn(&mut (dyn Any + Send + Sync)),
+    set_limits: fn(&mut (dyn Any + Send + Sync), Option<&Quota>),
 }
 
 /// What a store keeps for this crate.
@@ -64,6 +68,37 @@ pub(crate) fn part_in<P: StorePart>(extension: &mut Extension, store: StoreId) -
     part.part.downcast_mut().expect("the part of this slot")
 }
 
+/// Returns a part of the extension of a store that was rewound and has the id `store` now, as it was when the store had the id
+/// `before`. The other parts forget what belongs to guests.
+#[cfg(feature = "component-model")]
+pub(crate) fn part_since<P: StorePart>(
+    extension: &mut Extension,
+    store: StoreId,
+    before: StoreId,
+) -> Option<&mut P> {
+    let parts: &mut Parts = extension.as_mut()?.downcast_mut()?;
+    if parts.store != before {
+        return None;
+    }
+    parts.store = store;
+    for (slot, part) in parts.parts.iter_mut().enumerate() {
+        if let Some(part) = part.as_mut().filter(|_| slot != P::SLOT as usize) {
+            (part.reset)(&mut *part.part);
+        }
+    }
+    parts.parts[P::SLOT as usize].as_mut()?.part.downcast_mut()
+}
+
+/// Tells all parts the limits of a store.
+pub(crate) fn limits_changed(core: &mut StoreCore) {
+    let mut extension = core.extension_mut().take();
+    if let Some(parts) = extension.as_mut().and_then(|parts| parts.downcast_mut::<Parts>()) {
+        let quota = core.quota();
+        parts.parts.iter_mut().flatten().for_each(|part| (part.set_limits)(&mut *part.part, quota));
+    }
+    *core.extension_mut() = extension;
+}
+
 impl AnyPart {
     #[cold]
     fn new<P: StorePart>() -> Self {
@@ -72,7 +107,12 @@ impl AnyPart {
                 part.reset();
             }
         };
-        Self { part: Box::new(P::default()), reset }
+        let set_limits = |part: &mut (dyn Any + Send + Sync), quota: Option<&Quota>| {
+            if let Some(part) = part.downcast_mut::<P>() {
+                part.set_limits(quota);
+            }
+        };
+        Self { part: Box::new(P::default()), reset, set_limits }
     }
 }
 

@@ -25,7 +25,7 @@ use std::mem::MaybeUninit;
 use std::sync::Arc;
 
 /// The contents of a function object, copied.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) struct Callee {
     pub(crate) code: usize,
     pub(crate) context: usize,

@@ -70,7 +70,7 @@ pub(crate) struct Skeleton {
 }
 
 impl Skeleton {
-    fn of(store: &StoreCore) -> Self {
+    pub(crate) fn of(store: &StoreCore) -> Self {
         Self {
             modules: store.entities.instances.iter().map(|instance| instance.module().clone()).collect(),
             memories: store.entities.memories.iter().map(|memory| memory.memory.ty()).collect(),
@@ -82,7 +82,7 @@ impl Skeleton {
         }
     }
 
-    fn is_of(&self, store: &StoreCore) -> bool {
+    pub(crate) fn is_of(&self, store: &StoreCore) -> bool {
         let same = |module: &Arc<LoadedModule>, instance: &Instance| Arc::ptr_eq(module, instance.module());
         self.modules.len() == store.entities.instances.len()
             && self

@@ -120,6 +120,19 @@ impl Holder {
     }
 }
 
+/// Copies bytes to a memory whose pages are not there yet.
+///
+/// # Panics
+///
+/// Panics if the lengths differ.
+pub(crate) fn copy_in_steps(from: &[u8], to: &mut [u8]) {
+    assert_eq!(from.len(), to.len());
+    for (to, from) in to.chunks_mut(COPY_STEP).zip(from.chunks(COPY_STEP)) {
+        populate(to);
+        to.copy_from_slice(from);
+    }
+}
+
 impl CodeImage {
     /// Makes an image's text executable. The caller guarantees that the code is genuine: it was compiled in this
     /// process, or its seal was checked in this very copy.
@@ -281,10 +294,7 @@ impl CodeImage {
                 source.copy(range, to)
             }
             _ => {
-                for (to, part) in to.chunks_mut(COPY_STEP).zip(part.chunks(COPY_STEP)) {
-                    populate(to);
-                    to.copy_from_slice(part);
-                }
+                copy_in_steps(part, to);
                 Ok(())
             }
         }

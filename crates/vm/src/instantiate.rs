@@ -102,12 +102,12 @@ pub fn link_only<T: 'static>(
     Ok(builder.id)
 }
 
-/// Creates an instance as [`link_only`] does, with memories that are zero.
+/// Creates an instance as [`link_only`] does, with memories that are zero: for a snapshot that is restored.
 ///
 /// # Errors
 ///
 /// Returns the errors of [`link_only`].
-pub(crate) fn link_fresh<T: 'static>(
+pub fn link_fresh<T: 'static>(
     store: &mut StoreInner<T>,
     module: &Arc<LoadedModule>,
     imports: &[ImportValue<'_>],

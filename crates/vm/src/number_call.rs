@@ -6,6 +6,7 @@
 
 use crate::abi_types::{MAX_ARITY, is_number};
 use crate::call::{Callee, enter_slots};
+use crate::checkpoint::Checkpoint;
 use crate::exit::Exit;
 use crate::machine::{Arguments, Entry, Returned, enter};
 use crate::store::StoreCore;
@@ -14,14 +15,16 @@ use crate::store_inner::StoreInner;
 use crate::vm_ptr::VmPtr;
 use belljar_abi::pending;
 use belljar_core::{FuncRefId, FuncType, RawVal, ValType};
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 /// A function of one store that takes and returns numbers, at most one of them as its result.
-#[derive(Clone, Copy, Debug)]
+#[derive(Debug)]
 pub struct NumberFunc {
-    store: StoreId,
-    /// The number of the store's id, if the function can be called directly: see
+    /// The number of the store's id. It changes when the store is rewound: see [`NumberFunc::stay`].
+    store: AtomicU64,
+    /// The same number, if the function can be called directly: see
     /// [`TypedFunc::call_direct`](crate::TypedFunc::call_direct). Otherwise 0, which no id has.
-    direct: u64,
+    direct: AtomicU64,
     callee: Callee,
     func: FuncRefId,
     /// The number of parameters.
@@ -94,8 +97,35 @@ impl NumberFunc {
         let fits = floats.count_ones() as usize <= float_registers.len()
             && (params - floats.count_ones()) as usize <= int_registers.len();
         let callee = store.callee(func);
-        let direct = if fits && !callee.is_host { store.id.number() } else { 0 };
-        Some(Self { store: store.id, direct, callee, func, params, floats, result, fits })
+        let made = Self {
+            store: AtomicU64::new(0),
+            direct: AtomicU64::new(0),
+            callee,
+            func,
+            params,
+            floats,
+            result,
+            fits,
+        };
+        made.set_store(store.id);
+        Some(made)
+    }
+
+    fn set_store(&self, id: StoreId) {
+        let number = id.number();
+        // ORDER: only calls read them, and a call holds the store as exclusively as a rewind does.
+        self.store.store(number, Relaxed);
+        self.direct.store(if self.fits && !self.callee.is_host { number } else { 0 }, Relaxed);
+    }
+
+    /// Makes the function, which existed at a checkpoint, one of the store as it is since it was rewound to that checkpoint or
+    /// started from it. Returns `false` if the store has not been there.
+    pub fn stay(&self, store: &StoreCore, checkpoint: &Checkpoint) -> bool {
+        let stays = store.has_been_at(checkpoint) && store.callee(self.func) == self.callee;
+        if stays {
+            self.set_store(store.id);
+        }
+        stays
     }
 
     /// Returns the function.
@@ -146,7 +176,7 @@ impl NumberFunc {
             bits.len() == self.params as usize,
             "a function was called with another number of parameters"
         );
-        if self.direct != store.core().ready {
+        if self.direct.load(Relaxed) != store.core().ready {
             return self.call_checked(store, bits);
         }
         let Some(thread) = store.core().ready_thread() else { return self.call_checked(store, bits) };
@@ -171,7 +201,7 @@ impl NumberFunc {
     #[inline(never)]
     fn call_checked<T: 'static>(&self, store: &mut StoreInner<T>, bits: &[u64]) -> Result<u64, Exit> {
         assert!(
-            self.store == store.core().id,
+            self.store.load(Relaxed) == store.core().id.number(),
             "a function was called with a store that it does not belong to"
         );
         let _guard = if store.core().is_special { Some(store.core_mut().acquire_run_guard()?) } else { None };

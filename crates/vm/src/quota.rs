@@ -16,7 +16,7 @@ define_limits! {
     TableElements "table_elements" Count Some(1_000_000), "All table elements of a store together";
     GcHeap "gc_heap" Bytes Some(64 << 20), "Garbage-collected objects, including their nursery of 512 KiB";
     Stack "stack" Bytes Some(1 << 20), "Native stack for the guest's calls, up to the engine's own limit";
-    Instances "instances" Count Some(16), "Instances in a store";
+    Instances "instances" Count Some(64), "Instances in a store";
     Tables "tables" Count Some(64), "Tables in a store";
     Memories "memories" Count Some(16), "Memories in a store";
     Wall "wall" Time Some(30 * SECOND), "Time from the start of a call or session to its end";
@@ -26,6 +26,8 @@ define_limits! {
     BytesRead "bytes_read" Bytes Some(1 << 30), "Bytes that WASI functions read, from any source";
     BytesWritten "bytes_written" Bytes Some(128 << 20), "Bytes that WASI functions write, to any destination";
     Scratch "scratch" Bytes Some(16 << 20), "Memory that host functions borrow at the same time";
+    Handles "handles" Count Some(100_000), "Handles of resources in all components of a store together";
+    BytesLifted "bytes_lifted" Bytes Some(128 << 20), "Memory that the host takes for values of a component in one call";
     }
 }
 

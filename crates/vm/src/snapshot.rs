@@ -1,8 +1,9 @@
-//! Converts a store with one instance to bytes, and back in another process, under other addresses.
+//! Converts a store to bytes, and back in another process, under other addresses: one with the instance of a module, or one with
+//! the instances of a component.
 //!
-//! In: a store whose guest does not run. Out: the bytes of [`Part::Snapshot`], which a sealed artifact contains; from
-//! them, an instance that continues where the other was. Never: bytes of unknown origin. An attacker who can change them could
-//! as well change code.
+//! In: a store whose guest does not run. Out: the bytes of [`Part::Snapshot`], which a sealed artifact contains, or those of
+//! an artifact of a component; from them, instances that continue where the others were. Never: bytes of unknown origin. An
+//! attacker who can change them could as well change code.
 //!
 //! ```text
 //! head: length, all numbers of 64 bits in little endian   │ contents of memories, without what is zero
@@ -10,12 +11,12 @@
 //!
 //! State that holds addresses is created by linking, as for a [`Checkpoint`](crate::Checkpoint). Of the remaining
 //! state, only the headers of objects depend on the process: they contain canonical ids of types, which are replaced by
-//! the module's type indices in these bytes.
+//! type indices of the modules, one after the other, in these bytes.
 //!
 //! [`Part::Snapshot`]: belljar_abi::Part::Snapshot
 
-use crate::checkpoint::places;
-use crate::code::CodeImage;
+use crate::checkpoint::{Skeleton, places};
+use crate::code::{CodeImage, copy_in_steps};
 use crate::gc::GcCheckpoint;
 use crate::host_func::{HostFunc, HostName};
 use crate::instantiate::{ImportValue, link_fresh};
@@ -45,7 +46,8 @@ pub(crate) struct InstanceSnapshot<'a> {
     region: RegionCheckpoint,
     memories: Vec<MemorySnapshot>,
     gc: Option<GcCheckpoint>,
-    segments: Vec<Option<Box<[u32]>>>,
+    /// Those of each instance.
+    segments: Vec<Vec<Option<Box<[u32]>>>>,
     /// The offset of the contents of memories.
     head: usize,
 }
@@ -132,8 +134,18 @@ impl StoreMut<'_> {
         };
         let module = instance.module().clone();
         check_own(self, &module)?;
+        self.serialize_store(note)
+    }
+
+    /// Serializes all instances of the store with their state. `note` is kept with it. The caller makes sure that the store has
+    /// what linking creates ([`StoreCore::is_linked_like`]).
+    ///
+    /// # Errors
+    ///
+    /// Returns an error as [`StoreMut::serialize_instance`] does.
+    pub fn serialize_store(&mut self, note: &[u8]) -> belljar_core::Result<Vec<u8>> {
         let was = self.checkpoint()?;
-        let types = module.sigs();
+        let types = types_of(self);
         let gc = match (&self.heap.gc, &was.gc) {
             (Some(gc), Some(was)) => {
                 ensure!(
@@ -172,11 +184,13 @@ impl StoreMut<'_> {
         if let Some(gc) = &gc {
             gc.write(&mut head);
         }
-        let segments = &self.entities.instances[0].segments;
-        head.number(segments.len() as u64);
-        for segment in segments {
-            head.number(u64::from(segment.is_some()));
-            head.words(segment.as_deref().unwrap_or(&[]));
+        head.number(self.entities.instances.len() as u64);
+        for instance in &self.entities.instances {
+            head.number(instance.segments.len() as u64);
+            for segment in &instance.segments {
+                head.number(u64::from(segment.is_some()));
+                head.words(segment.as_deref().unwrap_or(&[]));
+            }
         }
         let mut bytes = (head.0.len() as u64 + 8).to_le_bytes().to_vec();
         bytes.append(&mut head.0);
@@ -184,6 +198,18 @@ impl StoreMut<'_> {
         // The store will not be rewound to it.
         self.checkpoints.pop();
         Ok(bytes)
+    }
+}
+
+/// Returns the ids of the types of all instances, in order.
+fn types_of(store: &StoreCore) -> Vec<TypeId> {
+    store.entities.instances.iter().flat_map(|instance| instance.module().sigs().iter().copied()).collect()
+}
+
+impl StoreCore {
+    /// Returns whether the stores have the same entities, with the same types, at the same offsets.
+    pub fn is_linked_like(&self, other: &Self) -> bool {
+        Skeleton::of(other).is_of(self)
     }
 }
 
@@ -219,7 +245,16 @@ fn pieces(bytes: &[u8]) -> Vec<Range<usize>> {
 /// Returns an error if the snapshot is damaged.
 pub fn snapshot_note(image: &CodeImage) -> belljar_core::Result<Option<Vec<u8>>> {
     let Some(bytes) = image.snapshot() else { return Ok(None) };
-    Ok(Some(read(image, bytes)?.note.to_vec()))
+    Ok(Some(Source { bytes, image: Some(image) }.read()?.note.to_vec()))
+}
+
+/// Returns the note of bytes of [`StoreMut::serialize_store`], which have been checked.
+///
+/// # Errors
+///
+/// Returns an error if they are damaged.
+pub fn stored_note(bytes: &[u8]) -> belljar_core::Result<Vec<u8>> {
+    Ok(Source { bytes, image: None }.read()?.note.to_vec())
 }
 
 /// Creates an instance in a store that has none, and restores the state of the snapshot in `image`. Nothing runs.
@@ -239,27 +274,78 @@ pub fn restore_instance<T: 'static>(
         store.core().instance_count() == 0,
         "a module with a snapshot must be the first of its store, and this store has instances already"
     );
-    let frozen = read(image, bytes)?;
+    let source = Source { bytes, image: Some(image) };
+    let frozen = source.read()?;
     let id = link_fresh(store, module, imports)?;
-    let done = restore_state(store, id, module, image, bytes, frozen);
-    if done.is_err() {
-        // Its contents are inconsistent: they must not be run or collected.
-        store.core_mut().make_unusable("its snapshot could not be loaded");
-    }
-    done.map(|()| id)
+    let done = check_own(store.core(), module).and_then(|()| restore_state(store, source, frozen));
+    usable_if(store, done).map(|()| id)
 }
 
-/// Restores a snapshot's state into an instance that has just been linked.
+/// Restores the state of [`StoreMut::serialize_store`] into instances that have just been linked. Nothing runs. The bytes have been
+/// checked.
+///
+/// # Errors
+///
+/// Returns an error as [`restore_instance`] does. The store is unusable then.
+pub fn restore_store<T: 'static>(store: &mut StoreInner<T>, bytes: &[u8]) -> belljar_core::Result<()> {
+    let source = Source { bytes, image: None };
+    let done = source.read().and_then(|frozen| restore_state(store, source, frozen));
+    usable_if(store, done)
+}
+
+/// Makes a store unusable that could not be restored. Its contents are inconsistent: they must not be run or collected.
+fn usable_if<T: 'static>(
+    store: &mut StoreInner<T>,
+    restored: belljar_core::Result<()>,
+) -> belljar_core::Result<()> {
+    if restored.is_err() {
+        store.core_mut().make_unusable("its snapshot could not be loaded");
+    }
+    restored
+}
+
+/// The bytes of a snapshot.
+#[derive(Clone, Copy)]
+struct Source<'a> {
+    bytes: &'a [u8],
+    /// The image that they are in, whose parts are checked when they are first used. `None` if they have been checked.
+    image: Option<&'a CodeImage>,
+}
+
+impl<'a> Source<'a> {
+    fn load(self, part: &[u8]) -> belljar_core::Result<()> {
+        self.image.map_or(Ok(()), |image| image.load_part(part)).map_err(damaged)
+    }
+
+    fn copy(self, contents: &[u8], to: &mut [u8]) -> Result<(), Damaged> {
+        match self.image {
+            Some(image) => image.copy_part(contents, to),
+            None => {
+                copy_in_steps(contents, to);
+                Ok(())
+            }
+        }
+    }
+
+    /// Reads the head.
+    fn read(self) -> belljar_core::Result<InstanceSnapshot<'a>> {
+        let start = self.bytes.get(..8).context(DAMAGED)?;
+        self.load(start)?;
+        let head = Reader(start).number().and_then(|length| usize::try_from(length).ok()).context(DAMAGED)?;
+        let head = self.bytes.get(..head).context(DAMAGED)?;
+        self.load(head)?;
+        parse(head).context(DAMAGED)
+    }
+}
+
+/// Restores a snapshot's state into instances that have just been linked.
 fn restore_state<T: 'static>(
     store: &mut StoreInner<T>,
-    id: InstanceId,
-    module: &LoadedModule,
-    image: &CodeImage,
-    bytes: &[u8],
+    source: Source<'_>,
     frozen: InstanceSnapshot<'_>,
 ) -> belljar_core::Result<()> {
+    let bytes = source.bytes;
     let core = store.core();
-    check_own(core, module)?;
     ensure!(
         places_of(core) == frozen.places && core.region.has_pieces_of(&frozen.region),
         "the store differs from the one that the snapshot was taken from: create it with nothing but the module's imports, and \
@@ -284,7 +370,7 @@ fn restore_state<T: 'static>(
         for piece in &memory.pieces {
             let end = at.checked_add(piece.len()).context(DAMAGED)?;
             let contents = bytes.get(at..end).context(DAMAGED)?;
-            own.fill_fresh(piece.clone(), |to| image.copy_part(contents, to)).map_err(damaged)?;
+            own.fill_fresh(piece.clone(), |to| source.copy(contents, to)).map_err(damaged)?;
             at = end;
         }
     }
@@ -315,11 +401,14 @@ fn restore_state<T: 'static>(
         ensure!(gc.fits(core.gc()?), DAMAGED);
         core.rewind_gc(gc);
         core.commit_group();
-        let types = module.sigs();
+        let types = types_of(core);
         core.gc()?.rename(|index| types.get(index).copied()).context(DAMAGED)?;
     }
     let core = store.core_mut();
-    core.entities.instances[id.index()].segments = frozen.segments;
+    ensure!(core.entities.instances.len() == frozen.segments.len(), DAMAGED);
+    for (instance, segments) in core.entities.instances.iter_mut().zip(frozen.segments) {
+        instance.segments = segments;
+    }
     (0..core.entities.memories.len()).for_each(|memory| core.publish_memory(memory));
     core.publish_memory_size();
     Ok(())
@@ -329,15 +418,6 @@ const DAMAGED: &str = "the snapshot is damaged, or was made by another release";
 
 fn damaged(_: Damaged) -> belljar_core::Error {
     belljar_core::Error::msg(DAMAGED)
-}
-
-fn read<'a>(image: &CodeImage, bytes: &'a [u8]) -> belljar_core::Result<InstanceSnapshot<'a>> {
-    let start = bytes.get(..8).context(DAMAGED)?;
-    image.load_part(start).map_err(damaged)?;
-    let head = Reader(start).number().and_then(|length| usize::try_from(length).ok()).context(DAMAGED)?;
-    let head = bytes.get(..head).context(DAMAGED)?;
-    image.load_part(head).map_err(damaged)?;
-    parse(head).context(DAMAGED)
 }
 
 fn parse(head: &[u8]) -> Option<InstanceSnapshot<'_>> {
@@ -369,9 +449,13 @@ fn parse(head: &[u8]) -> Option<InstanceSnapshot<'_>> {
     };
     let mut segments = Vec::new();
     for _ in 0..reader.number()? {
-        let is_there = reader.number()? != 0;
-        let words = reader.words()?;
-        segments.push(is_there.then(|| words.into()));
+        let mut of_instance = Vec::new();
+        for _ in 0..reader.number()? {
+            let is_there = reader.number()? != 0;
+            let words = reader.words()?;
+            of_instance.push(is_there.then(|| words.into()));
+        }
+        segments.push(of_instance);
     }
     reader.0.is_empty().then_some(InstanceSnapshot {
         note,

@@ -5,8 +5,9 @@
 use super::builtins::create;
 use super::guest::{core_func, memory_at};
 use super::instance_flags::refusal;
+use super::start::Start;
 use super::state::{InnerId, StoreComponents};
-use crate::{Caller, Extern, Func, Instance as CoreInstance, Memory, Result, StoreContextMut};
+use crate::{Caller, Extern, Func, Global, Result, StoreContextMut};
 use belljar_component::BuiltinIndex;
 use belljar_component::abi::{check_utf16, invalid, utf8};
 use belljar_component::adapters::{
@@ -14,6 +15,7 @@ use belljar_component::adapters::{
 };
 use belljar_component::types::{ResourceIndex, Type};
 use belljar_core::{Context, ensure};
+use belljar_vm::StoreCore;
 use std::sync::Arc;
 
 /// Creates an instance of adapters, whose functions become builtins of the component.
@@ -24,6 +26,7 @@ pub(super) fn instantiate<T: 'static>(
     store: &mut StoreContextMut<'_, T>,
     number: u32,
     adapter: usize,
+    start: Start<'_>,
 ) -> Result<()> {
     let components = StoreComponents::of_mut(store.0.core_mut());
     let component = components.instances[number as usize].component.clone();
@@ -44,7 +47,7 @@ pub(super) fn instantiate<T: 'static>(
         }
         imports.push(import_of(store, number, adapter, import)?);
     }
-    let instance = CoreInstance::new(&mut *store, module, &imports)?;
+    let instance = start.instantiate(store, module, &imports)?;
     for (i, builtin) in adapter.exports.iter().enumerate() {
         let func = instance.get_func(&mut *store, &i.to_string());
         let func = func.context("belljar bug: an adapter that is not exported")?;
@@ -60,7 +63,7 @@ fn set_builtin<T: 'static>(
     func: Func,
 ) {
     let components = StoreComponents::of_mut(store.0.core_mut());
-    components.instances[number as usize].builtins[builtin.index()] = Some(func);
+    components.instances[number as usize].builtins[builtin.index()] = Some(func.id());
 }
 
 fn import_of<T: 'static>(
@@ -74,7 +77,8 @@ fn import_of<T: 'static>(
         AdapterImport::Memory(export) => memory_at(store, number, export)?.into(),
         AdapterImport::Flags(inner) => {
             let at = InnerId { instance: number, inner: *inner };
-            StoreComponents::of_mut(store.0.core_mut()).inner(at).flags.into()
+            let id = store.0.core().id();
+            Global::from_id(id, StoreComponents::of_mut(store.0.core_mut()).inner(at).flags).into()
         }
         AdapterImport::Runtime(func) => runtime_func(store, number, &adapter.types, func)?.into(),
     })
@@ -124,29 +128,26 @@ fn runtime_func<T: 'static>(
             })
         }
         RuntimeFunc::CheckText { memory, utf16 } => {
-            let (memory, utf16) = (memory_at(store, number, memory)?, *utf16);
+            let (memory, utf16) = (memory_at(store, number, memory)?.id(), *utf16);
             Func::try_wrap(&mut *store, move |caller: Caller<'_, T>, at: u64, units: u64| -> Result<()> {
-                check_text(&caller.store, memory, utf16, at, units)
+                check_text(caller.store.0.core(), memory, utf16, at, units)
             })
         }
         RuntimeFunc::Transcode { how, from, to } => {
-            let (from, to) = (memory_at(store, number, from)?, memory_at(store, number, to)?);
+            let (from, to) = (memory_at(store, number, from)?.id(), memory_at(store, number, to)?.id());
             let how = *how;
             Func::try_wrap(
                 &mut *store,
-                move |mut caller: Caller<'_, T>, at: u64, units: u64, copy: u64| -> Result<u64> {
-                    transcode(&mut caller.store, how, (from, at, units), (to, copy))
+                move |caller: Caller<'_, T>, at: u64, units: u64, copy: u64| -> Result<u64> {
+                    transcode(caller.store.0.core_mut(), how, (from, at, units), (to, copy))
                 },
             )
         }
         RuntimeFunc::InPlace { what, memory } => {
-            let (memory, what) = (memory_at(store, number, memory)?, *what);
-            Func::try_wrap(
-                &mut *store,
-                move |mut caller: Caller<'_, T>, at: u64, units: u64| -> Result<u32> {
-                    in_place(&mut caller.store, memory, what, at, units).map(u32::from)
-                },
-            )
+            let (memory, what) = (memory_at(store, number, memory)?.id(), *what);
+            Func::try_wrap(&mut *store, move |caller: Caller<'_, T>, at: u64, units: u64| -> Result<u32> {
+                in_place(caller.store.0.core_mut(), memory, what, at, units).map(u32::from)
+            })
         }
     }
 }
@@ -181,7 +182,7 @@ fn lower_handle(
     let passed = components.passing.pop_front().context("belljar bug: a resource that was not lifted")?;
     ensure!(passed.ty == ty && passed.owned == owned, "belljar bug: another resource was lifted");
     match owned {
-        true => components.inner(at).handles.add(passed, None),
+        true => components.add_handle(at, passed, None),
         false => components.lower_borrow(at, passed, None),
     }
 }
@@ -204,21 +205,15 @@ fn range_mut(bytes: &mut [u8], at: u64, size: u64) -> Result<&mut [u8]> {
 const STRIDE: u64 = 1 << 20;
 
 /// Checks text where it lies.
-fn check_text<T: 'static>(
-    store: &StoreContextMut<'_, T>,
-    memory: Memory,
-    utf16: bool,
-    at: u64,
-    units: u64,
-) -> Result<()> {
-    let bytes = range(memory.data(store), at, if utf16 { 2 * units } else { units })?;
+fn check_text(core: &StoreCore, memory: usize, utf16: bool, at: u64, units: u64) -> Result<()> {
+    let bytes = range(core.memory_data(memory), at, if utf16 { 2 * units } else { units })?;
     let check = |bytes: &[u8]| match utf16 {
         true => check_utf16(bytes),
         false => utf8(bytes).map(drop),
     };
     let mut rest = bytes;
     while rest.len() as u64 > STRIDE {
-        store.0.core().check_interrupt()?;
+        core.check_interrupt()?;
         // A piece ends before a character: what follows is no part of one.
         let is_part = |byte: &u8| if utf16 { byte & 0xfc == 0xdc } else { byte & 0xc0 == 0x80 };
         let first = |end: usize| if utf16 { rest.get(end + 1) } else { rest.get(end) };
@@ -240,25 +235,25 @@ fn check_text<T: 'static>(
 const PIECE: usize = 8 << 10;
 
 /// Transcodes text from one memory to another. Returns what the adapter gets.
-fn transcode<T: 'static>(
-    store: &mut StoreContextMut<'_, T>,
+fn transcode(
+    core: &mut StoreCore,
     how: Transcode,
-    (from, at, units): (Memory, u64, u64),
-    (to, copy): (Memory, u64),
+    (from, at, units): (usize, u64, u64),
+    (to, copy): (usize, u64),
 ) -> Result<u64> {
     let (source_unit, copied_unit) = how.unit_bytes();
     let size = units * source_unit as u64;
-    let mut buffer = std::mem::take(&mut StoreComponents::of_mut(store.0.core_mut()).buffer);
+    let mut buffer = std::mem::take(&mut StoreComponents::of_mut(core).buffer);
     buffer.resize(PIECE, 0);
     let (mut read, mut written, mut next_check) = (0, 0, 0);
     while read < size {
         if read >= next_check {
-            store.0.core().check_interrupt()?;
+            core.check_interrupt()?;
             next_check = read + STRIDE;
         }
-        let bytes = range(from.data(&*store), at + read, (size - read).min(PIECE as u64))?;
+        let bytes = range(core.memory_data(from), at + read, (size - read).min(PIECE as u64))?;
         let piece = how.piece(bytes, &mut buffer);
-        range_mut(to.data_mut(&mut *store), copy + written, piece.written as u64)?
+        range_mut(core.memory_copy_mut(to), copy + written, piece.written as u64)?
             .copy_from_slice(&buffer[..piece.written]);
         read += piece.read as u64;
         written += piece.written as u64;
@@ -267,7 +262,7 @@ fn transcode<T: 'static>(
         }
         ensure!(piece.read > 0, "belljar bug: text that was not checked");
     }
-    StoreComponents::of_mut(store.0.core_mut()).buffer = buffer;
+    StoreComponents::of_mut(core).buffer = buffer;
     let (read, written) = (read / source_unit as u64, written / copied_unit as u64);
     Ok(match how {
         Transcode::Utf8ToLatin1 | Transcode::Utf16ToLatin1 => written << 32 | read,
@@ -276,20 +271,14 @@ fn transcode<T: 'static>(
 }
 
 /// Changes, or looks at, the units of text where it lies.
-fn in_place<T: 'static>(
-    store: &mut StoreContextMut<'_, T>,
-    memory: Memory,
-    what: InPlace,
-    at: u64,
-    units: u64,
-) -> Result<bool> {
+fn in_place(core: &mut StoreCore, memory: usize, what: InPlace, at: u64, units: u64) -> Result<bool> {
     let strides = units.div_ceil(STRIDE);
     for i in 0..strides {
-        store.0.core().check_interrupt()?;
+        core.check_interrupt()?;
         // From the end where text gets longer, so that no unit is overwritten before it is read.
         let stride = if what == InPlace::Widen { strides - 1 - i } else { i };
         let (start, end) = (stride * STRIDE, units.min((stride + 1) * STRIDE));
-        let bytes = range_mut(memory.data_mut(&mut *store), at, 2 * units)?;
+        let bytes = range_mut(core.memory_copy_mut(memory), at, 2 * units)?;
         let (start, end) = (start as usize, end as usize);
         match what {
             InPlace::Widen => (start..end).rev().for_each(|i| {

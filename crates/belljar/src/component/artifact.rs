@@ -5,10 +5,12 @@
 //! have too. So nothing is used that was not sealed, and nothing is read twice.
 //!
 //! ```text
-//! magic │ length of the head │ key │ entries: place, length and digest of each module's artifact │ skeleton │ seal │ artifacts
+//! magic │ length of the head │ key │ entries: place, length and digest of each module's artifact │ skeleton │ snapshot │ seal │
+//! artifacts
 //! ```
 
 use super::code::{Component, Parts, adapter_features};
+use super::snapshot::Snapshot;
 use crate::artifact::{ArtifactError, ArtifactOptions};
 use crate::{Engine, Module, Result};
 use belljar_cache::{
@@ -18,11 +20,11 @@ use belljar_core::{Context, OutsideText};
 use std::path::Path;
 
 /// The first bytes of an artifact of a component. The last one is the version of the format.
-const MAGIC: [u8; 8] = *b"\x7fBJCOMP\x01";
+const MAGIC: [u8; 8] = *b"\x7fBJCOMP\x02";
 
 /// The bytes before the entries: magic, length of the head, key, number of modules, number of adapters, how many bytes of adapters
-/// the component may have, length of the skeleton.
-const FIXED: usize = 8 + 8 + 32 + 4 + 4 + 8 + 8;
+/// the component may have, lengths of the skeleton and of the snapshot.
+const FIXED: usize = 8 + 8 + 32 + 4 + 4 + 8 + 8 + 8;
 /// The bytes of an entry.
 const ENTRY: usize = 8 + 8 + 32;
 /// What the places of artifacts are multiples of.
@@ -84,10 +86,28 @@ impl Component {
     /// Returns an error as [`Component::serialize`] does, unless the options have a key to sign with. Also returns an error
     /// if the wasm of a module is to be embedded but is not available.
     pub fn serialize_with(&self, options: ArtifactOptions<'_>) -> Result<Vec<u8>> {
+        self.serialize_as(self.snapshot(), options)
+    }
+
+    /// Serializes the component with a state that its instances start in.
+    ///
+    /// # Errors
+    ///
+    /// Returns an error as [`Component::serialize_with`] does.
+    pub(super) fn serialize_snapshot(
+        &self,
+        snapshot: &Snapshot,
+        options: ArtifactOptions<'_>,
+    ) -> Result<Vec<u8>> {
+        self.serialize_as(Some(snapshot), options)
+    }
+
+    fn serialize_as(&self, snapshot: Option<&Snapshot>, options: ArtifactOptions<'_>) -> Result<Vec<u8>> {
         let Parts { modules, adapter_modules, skeleton, key, limit } = self.parts();
         let all = modules.iter().chain(adapter_modules);
         let artifacts = all.map(|module| module.serialize_with(options)).collect::<Result<Vec<_>>>()?;
-        let contents = FIXED + artifacts.len() * ENTRY + skeleton.len();
+        let snapshot = snapshot.map(Snapshot::to_bytes).unwrap_or_default();
+        let contents = FIXED + artifacts.len() * ENTRY + skeleton.len() + snapshot.len();
         let head = contents + seal_bytes(contents);
         let mut entries = Vec::new();
         let mut end = head;
@@ -105,12 +125,14 @@ impl Component {
         file.extend((adapter_modules.len() as u32).to_le_bytes());
         file.extend((limit as u64).to_le_bytes());
         file.extend((skeleton.len() as u64).to_le_bytes());
+        file.extend((snapshot.len() as u64).to_le_bytes());
         for Entry { at, length, digest } in &entries {
             file.extend(at.to_le_bytes());
             file.extend(length.to_le_bytes());
             file.extend(digest);
         }
         file.extend(skeleton);
+        file.extend(snapshot);
         file.resize(head, 0);
         let identity = Identity { kind: ArtifactKind::Component, key: Key(*key) };
         seal_native_code(&mut file, identity, self.engine().trust().user.as_ref(), options.signing_key())?;
@@ -139,7 +161,10 @@ impl Component {
             ))?;
             Module::deserialize_own(engine, artifact(entry)?, adapter_features())
         };
-        Self::of_parts(engine, head.skeleton.into(), (head.key, head.limit), modules, load_adapter)
+        let snapshot =
+            (!head.snapshot.is_empty()).then(|| Snapshot::from_bytes(head.snapshot)).transpose()?;
+        let skeleton = head.skeleton.into();
+        Self::of_parts(engine, skeleton, (head.key, head.limit), modules, snapshot, load_adapter)
     }
 
     /// Loads an artifact from a file, as [`Component::deserialize`] does. Later changes of the file have no effect.
@@ -162,6 +187,7 @@ struct Head<'a> {
     modules: Vec<Entry>,
     adapters: Vec<Entry>,
     skeleton: &'a [u8],
+    snapshot: &'a [u8],
 }
 
 /// What is told of an artifact that is cut off or was changed.
@@ -204,10 +230,11 @@ impl<'a> Head<'a> {
                 Entry { at, length, digest: std::array::from_fn(|i| entry[16 + i]) }
             })
             .collect();
-        let skeleton = head[FIXED + entries.len() * ENTRY..].get(..usize::try_from(word(64)?)?);
-        let skeleton = skeleton.ok_or_else(damaged)?;
+        let rest = &head[FIXED + entries.len() * ENTRY..];
+        let (skeleton, rest) = rest.split_at_checked(usize::try_from(word(64)?)?).ok_or_else(damaged)?;
+        let snapshot = rest.get(..usize::try_from(word(72)?)?).ok_or_else(damaged)?;
         let adapters = entries.split_off(modules);
-        Ok(Self { key, limit, modules: entries, adapters, skeleton })
+        Ok(Self { key, limit, modules: entries, adapters, skeleton, snapshot })
     }
 
     /// Returns the artifact of a module, if it is the one that belongs here. Its own seal is checked when it is loaded.

@@ -17,6 +17,7 @@ use belljar_component::{
 };
 use belljar_core::{Context, bail};
 use belljar_vm::StoreInner;
+use std::sync::Arc;
 
 /// Returns the builtins of a component that are created without adapters.
 pub(super) fn all(component: &Component) -> Vec<BuiltinIndex> {
@@ -54,7 +55,7 @@ pub(super) fn create_ready<T: 'static>(
         }
         let func = create(store, instance, index)?;
         StoreComponents::of_mut(store.0.core_mut()).instances[instance as usize].builtins[index.index()] =
-            Some(func);
+            Some(func.id());
     }
     *left = later;
     Ok(())
@@ -80,7 +81,7 @@ pub(super) fn create<T: 'static>(
     let component = components.instances[instance as usize].component.clone();
     let builtin = &component.plan().builtins[index.index()];
     let at = InnerId { instance, inner: builtin.instance };
-    let flags = components.inner(at).flags.id();
+    let flags = components.inner(at).flags;
     let resource_type = |components: &StoreComponents, resource: ResourceIndex| {
         components.instances[instance as usize].resources[resource.0 as usize]
     };
@@ -91,8 +92,8 @@ pub(super) fn create<T: 'static>(
             numeric(store, &[I32], Some(I32), move |store, params| {
                 check_flags(store.core(), flags)?;
                 let passed = Passed { ty, rep: params[0] as u32, owned: true };
-                let handles = &mut StoreComponents::of_mut(store.core_mut()).inner(at).handles;
-                handles.add(passed, None).map(u64::from)
+                let components = StoreComponents::of_mut(store.core_mut());
+                components.add_handle(at, passed, None).map(u64::from)
             })
         }
         BuiltinKind::ResourceRep(resource) => {
@@ -154,7 +155,9 @@ fn lower<T: 'static>(
     func: FuncIndex,
     options: &Options,
 ) -> Result<Func> {
-    let parts = Parts::of(store, at, options)?;
+    let parts = Arc::new(Parts::of(store, at, options)?);
+    let components = StoreComponents::of_mut(store.0.core_mut());
+    components.instances[at.instance as usize].lowered.push(parts.clone());
     let flags = parts.flags;
     let function = &component.plan().funcs[func.index()];
     let (params, results) = lowered_type(&function.ty, parts.address);

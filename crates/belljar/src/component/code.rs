@@ -1,5 +1,7 @@
 //! Compiled components.
 
+use super::snapshot::Snapshot;
+use crate::artifact::ArtifactError;
 use crate::text::to_binary;
 use crate::{Engine, Module, Origin, Result, WasmFeatures};
 use belljar_component::adapters::{AdapterInstance, AdapterOptions, Adapters, MemoryShape};
@@ -29,6 +31,8 @@ struct Inner {
     /// Identifies the component and its compiler.
     key: [u8; 32],
     limit: usize,
+    /// The state that its instances start in, if they do not start anew.
+    snapshot: Option<Snapshot>,
 }
 
 /// What an artifact of a component has.
@@ -148,6 +152,7 @@ impl Component {
             skeleton: skeleton(binary)?.into(),
             key: engine.settings().key(binary),
             limit,
+            snapshot: None,
         };
         Ok(Self { inner: Arc::new(inner) })
     }
@@ -158,6 +163,7 @@ impl Component {
         skeleton: Box<[u8]>,
         (key, limit): ([u8; 32], usize),
         modules: Vec<Module>,
+        snapshot: Option<Snapshot>,
         load_adapter: impl Fn(usize) -> Result<Module>,
     ) -> Result<Self> {
         let mut plan = Plan::new(&skeleton, features(engine))?;
@@ -166,6 +172,13 @@ impl Component {
         // Then adapters of this version of belljar fit the modules.
         let is_compiled_again =
             modules.iter().any(|module| matches!(module.origin(), Origin::CompiledAgain(_)));
+        if snapshot.is_some() && is_compiled_again {
+            // Its state is that of other code.
+            return Err(ArtifactError::Settings(
+                "it is a snapshot, and was made for another processor".into(),
+            )
+            .into());
+        }
         let adapter_modules =
             adapters.modules.into_iter().enumerate().map(|(index, wasm)| match is_compiled_again {
                 true => Module::of_own(engine, wasm.into(), adapter_features()),
@@ -175,8 +188,24 @@ impl Component {
         let engine = engine.clone();
         let adapters = adapters.instances;
         let keeping = plan.keeping();
-        let inner = Inner { engine, plan, modules, adapters, adapter_modules, keeping, skeleton, key, limit };
+        let inner = Inner {
+            engine,
+            plan,
+            modules,
+            adapters,
+            adapter_modules,
+            keeping,
+            skeleton,
+            key,
+            limit,
+            snapshot,
+        };
         Ok(Self { inner: Arc::new(inner) })
+    }
+
+    /// Returns the state that its instances start in, if they do not start anew.
+    pub(super) fn snapshot(&self) -> Option<&Snapshot> {
+        self.inner.snapshot.as_ref()
     }
 
     pub(super) fn parts(&self) -> Parts<'_> {

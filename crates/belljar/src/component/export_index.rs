@@ -81,7 +81,8 @@ impl Component {
     }
 }
 
-/// What names an export of an instance: a name, or a [`ComponentExportIndex`].
+/// What names an export of an instance: a name, the names of an exported instance and of its export, or a
+/// [`ComponentExportIndex`].
 pub trait InstanceExportLookup {
     /// Finds the export.
     #[doc(hidden)]
@@ -109,6 +110,30 @@ impl InstanceExportLookup for String {
 
     fn shown(&self) -> String {
         InstanceExportLookup::shown(&**self)
+    }
+}
+
+impl InstanceExportLookup for [&str] {
+    fn find<'a>(&self, component: &'a Component) -> Option<&'a Export> {
+        let (last, way) = self.split_last()?;
+        let exports = way
+            .iter()
+            .try_fold(&*component.plan().exports, |exports, name| exports_of(names::find(exports, name)?));
+        names::find(exports?, last)
+    }
+
+    fn shown(&self) -> String {
+        OutsideText::new(&self.join("#")).to_string()
+    }
+}
+
+impl<const N: usize> InstanceExportLookup for [&str; N] {
+    fn find<'a>(&self, component: &'a Component) -> Option<&'a Export> {
+        self[..].find(component)
+    }
+
+    fn shown(&self) -> String {
+        self[..].shown()
     }
 }
 

@@ -6,16 +6,16 @@ use super::lifted::Parts;
 use super::state::{InnerId, StoreComponents};
 use crate::run_error::from_exit;
 use crate::store_extension::Extension;
-use crate::{Func, Memory, Result, StoreContextMut};
+use crate::{Error, Func, Limit, LimitExceeded, Memory, Result, StoreContextMut};
 use belljar_component::abi::{LiftContext, LiftHandles, LowerContext, LowerTarget};
 use belljar_component::types::{AddressType, ResourceIndex};
 use belljar_component::{CoreExport, CoreFunc, Options};
 use belljar_component::{Passed, ResourceTypeId};
-use belljar_core::{Context, OutsideText, bail, ensure, format_err};
+use belljar_core::{Context, OutsideText, bail, ensure};
 use belljar_vm::{NumberFunc, StoreId};
 use std::any::Any;
 
-/// The largest number of bytes that the host takes for the values of one call.
+/// The largest number of bytes that the host takes for the values of one call, if no limit is set.
 const MAX_LIFTED: u64 = 1 << 30;
 
 impl Parts {
@@ -39,7 +39,7 @@ impl Parts {
         let address = if is_64 { AddressType::I64 } else { AddressType::I32 };
         let components = StoreComponents::of_mut(store.0.core_mut());
         let keeps = components.instances[instance as usize].component.keeps(at.inner);
-        let flags = components.inner(at).flags.id();
+        let flags = components.inner(at).flags;
         let memory = memory.map(|memory| memory.id());
         Ok(Self { memory, flags, realloc, post_return, address, encoding: options.encoding, keeps })
     }
@@ -51,9 +51,11 @@ pub(super) fn core_instance<T: 'static>(
     instance: u32,
     export: &CoreExport,
 ) -> Result<crate::Instance> {
+    let id = store.0.core().id();
     let components = StoreComponents::of_mut(store.0.core_mut());
     let core = components.instances[instance as usize].core.get(export.instance.index());
-    core.copied().ok_or_else(|| format_err!("belljar bug: a core instance is used before it is made"))
+    let core = core.context("belljar bug: a core instance is used before it is made")?;
+    Ok(crate::Instance::from_id(id, *core))
 }
 
 pub(super) fn memory_at<T: 'static>(
@@ -79,13 +81,12 @@ pub(super) fn core_func<T: 'static>(
                 .with_context(|| format!("belljar bug: no function {}", OutsideText::new(&*export.name)))
         }
         CoreFunc::Builtin(index) => {
+            let id = store.0.core().id();
             let components = StoreComponents::of_mut(store.0.core_mut());
-            let builtins = &components.instances[instance as usize].builtins;
-            builtins
-                .get(index.index())
-                .copied()
-                .flatten()
-                .context("belljar bug: a builtin is used before it is made")
+            let builtin = components.instances[instance as usize].builtins.get(index.index());
+            let func =
+                builtin.copied().flatten().context("belljar bug: a builtin is used before it is made")?;
+            Ok(Func::from_id(id, func))
         }
     }
 }
@@ -149,6 +150,7 @@ impl<'a, 'b, T: 'static> Guest<'a, 'b, T> {
     pub(super) fn lifting<R>(&mut self, lift: impl FnOnce(&mut LiftContext<'_>) -> R) -> R {
         let core = self.store.0.core_mut();
         let id = core.id();
+        let limit = core.quota().and_then(|quota| quota.get(Limit::BytesLifted)).unwrap_or(MAX_LIFTED);
         let (memory, extension) = match self.parts.memory {
             Some(memory) => {
                 let (memory, extension) = core.memory_and_extension(memory);
@@ -158,7 +160,7 @@ impl<'a, 'b, T: 'static> Guest<'a, 'b, T> {
         };
         let mut handles = GuestHandles { extension, store: id, at: self.at, lent: &mut self.lent };
         let Parts { address, encoding, .. } = *self.parts;
-        lift(&mut LiftContext::new(address, encoding, memory, MAX_LIFTED, &mut handles))
+        lift(&mut LiftContext::new(address, encoding, memory, limit, &mut handles))
     }
 
     /// Lowers values into it. Its allocator must not call the runtime, and nothing else of it runs meanwhile.
@@ -224,6 +226,11 @@ impl LiftHandles for GuestHandles<'_> {
     fn host(&mut self) -> &mut dyn Any {
         StoreComponents::in_extension(self.extension, self.store)
     }
+
+    #[cold]
+    fn too_much(&self, wanted: u64, limit: u64) -> Error {
+        LimitExceeded::new(Limit::BytesLifted, Some(wanted), limit).into()
+    }
 }
 
 impl<T: 'static> LowerTarget for Guest<'_, '_, T> {
@@ -259,7 +266,7 @@ impl<T: 'static> LowerTarget for Guest<'_, '_, T> {
     fn lower_own(&mut self, resource: ResourceIndex, passed: Passed) -> Result<u32> {
         let (at, ty) = (self.at, self.type_of(resource));
         ensure!(passed.ty == ty, "a resource of another type was passed");
-        self.components().inner(at).handles.add(Passed { owned: true, ..passed }, None)
+        self.components().add_handle(at, Passed { owned: true, ..passed }, None)
     }
 
     fn lower_borrow(&mut self, resource: ResourceIndex, passed: Passed) -> Result<u32> {

@@ -3,11 +3,12 @@
 //! In: resources that are passed. Out: their handles, which are small numbers that are meaningless elsewhere, and what
 //! they stand for. Never: a handle that outlives what it lends. What is wrong is an error that says so.
 
+use crate::{Limit, LimitExceeded};
 use belljar_component::{Passed, ResourceTypeId};
 use belljar_core::{Result, ensure, format_err};
 
 /// A handle of a table.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
 struct Handle {
     ty: ResourceTypeId,
     rep: u32,
@@ -20,15 +21,61 @@ struct Handle {
 /// The largest number of handles of a table.
 const MAX_HANDLES: usize = (1 << 28) - 1;
 
-#[derive(Clone, Debug)]
+/// The slots for which memory is kept when a table is rewound.
+const KEPT_SLOTS: usize = 256;
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
 struct Slot {
     handle: Option<Handle>,
     /// How often the slot was reused.
     generation: u32,
 }
 
+/// The slots of all tables of a store together. A slot stays when its handle goes, so a table never has more than its handles
+/// needed at once.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub(crate) struct Room {
+    used: u64,
+    pub(super) limit: Option<u64>,
+}
+
+impl Room {
+    /// Returns the room without a table.
+    pub(super) fn without(&self, table: &Handles) -> Self {
+        Self { used: self.used - table.slots.len() as u64, limit: self.limit }
+    }
+
+    /// Returns the room of a store that has so many slots.
+    pub(super) fn of(used: u64) -> Self {
+        Self { used, limit: None }
+    }
+
+    pub(super) fn used(&self) -> u64 {
+        self.used
+    }
+
+    /// Uses as much as another one.
+    pub(super) fn use_like(&mut self, other: &Self) {
+        self.used = other.used;
+    }
+
+    /// Takes room for one more.
+    ///
+    /// # Errors
+    ///
+    /// Returns an error if the store's limit is reached.
+    fn take(&mut self) -> Result<()> {
+        let wanted = self.used + 1;
+        if let Some(limit) = self.limit.filter(|limit| wanted > *limit) {
+            return Err(LimitExceeded::new(Limit::Handles, Some(wanted), limit).into());
+        }
+        self.used = wanted;
+        Ok(())
+    }
+}
+
 /// A table of handles.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub(crate) struct Handles {
     /// The handle with number 1 comes first: 0 is no handle.
     slots: Vec<Slot>,
@@ -37,12 +84,12 @@ pub(crate) struct Handles {
 }
 
 impl Handles {
-    /// Adds a handle, borrowed for a call or owned. Returns its number.
+    /// Adds a handle, borrowed for a call or owned. Returns its number. `room` is what the store has room for.
     ///
     /// # Errors
     ///
     /// Returns an error if there are too many.
-    pub(crate) fn add(&mut self, passed: Passed, borrowed_for: Option<u64>) -> Result<u32> {
+    pub(crate) fn add(&mut self, passed: Passed, borrowed_for: Option<u64>, room: &mut Room) -> Result<u32> {
         let handle = Handle { ty: passed.ty, rep: passed.rep, borrowed_for, lends: 0 };
         if let Some(number) = self.free.pop() {
             let slot = &mut self.slots[number as usize - 1];
@@ -51,8 +98,67 @@ impl Handles {
             return Ok(number);
         }
         ensure!(self.slots.len() < MAX_HANDLES, "the table of handles is full: it has {MAX_HANDLES}");
+        room.take()?;
         self.slots.push(Slot { handle: Some(handle), generation: 0 });
         Ok(self.slots.len() as u32)
+    }
+
+    /// Returns the table to the state of an earlier copy of it.
+    pub(super) fn rewind(&mut self, to: &Self) {
+        let Self { slots, free } = self;
+        slots.clear();
+        free.clear();
+        // A guest that had many leaves no memory behind.
+        slots.shrink_to(KEPT_SLOTS.max(to.slots.len()));
+        free.shrink_to(KEPT_SLOTS.max(to.free.len()));
+        slots.extend_from_slice(&to.slots);
+        free.extend_from_slice(&to.free);
+    }
+
+    /// Writes a table of owned handles, none of which is lent, as numbers.
+    pub(super) fn write(&self, words: &mut Vec<u64>) {
+        words.push(self.slots.len() as u64);
+        for Slot { handle, generation } in &self.slots {
+            words.push(u64::from(*generation));
+            words.extend(match handle {
+                Some(handle) => [u64::from(handle.ty.0) + 1, u64::from(handle.rep)],
+                None => [0, 0],
+            });
+        }
+        words.extend(self.free.iter().map(|number| u64::from(*number)));
+    }
+
+    /// Reads the numbers of [`Handles::write`], with types below `types`; `None` if they are others.
+    pub(super) fn read(words: &mut impl Iterator<Item = u64>, types: usize) -> Option<Self> {
+        let mut slots = Vec::new();
+        for _ in 0..words.next()? {
+            let generation = u32::try_from(words.next()?).ok()?;
+            let (ty, rep) = (words.next()?, u32::try_from(words.next()?).ok()?);
+            let handle = match ty.checked_sub(1) {
+                Some(ty) if ty < types as u64 => {
+                    Some(Handle { ty: ResourceTypeId(ty as u32), rep, borrowed_for: None, lends: 0 })
+                }
+                Some(_) => return None,
+                None => None,
+            };
+            slots.push(Slot { handle, generation });
+        }
+        let vacant = slots.iter().filter(|slot| slot.handle.is_none()).count();
+        let mut free = Vec::new();
+        for _ in 0..vacant {
+            let number = u32::try_from(words.next()?).ok()?;
+            let slot = slots.get((number as usize).checked_sub(1)?)?;
+            if slot.handle.is_some() || free.contains(&number) {
+                return None;
+            }
+            free.push(number);
+        }
+        Some(Self { slots, free })
+    }
+
+    /// Returns the types of the handles.
+    pub(super) fn types(&self) -> impl Iterator<Item = ResourceTypeId> {
+        self.slots.iter().filter_map(|slot| slot.handle.map(|handle| handle.ty))
     }
 
     fn get(&mut self, number: u32, ty: ResourceTypeId) -> Result<&mut Handle> {
@@ -156,8 +262,9 @@ mod tests {
         let (ty, other) = (ResourceTypeId(1), ResourceTypeId(2));
         let own = |rep| Passed { ty, rep, owned: true };
         let mut handles = Handles::default();
-        assert_eq!(handles.add(own(10), None).unwrap(), 1);
-        assert_eq!(handles.add(own(20), None).unwrap(), 2);
+        let room = &mut Room { used: 0, limit: Some(3) };
+        assert_eq!(handles.add(own(10), None, room).unwrap(), 1);
+        assert_eq!(handles.add(own(20), None, room).unwrap(), 2);
         assert_eq!(handles.rep(2, ty).unwrap(), 20);
         let fails = |result: Result<u32>, text: &str| assert_eq!(result.unwrap_err().to_string(), text);
         fails(handles.rep(0, ty), "unknown handle index 0");
@@ -171,10 +278,16 @@ mod tests {
         handles.drop_handle(2, ty).unwrap();
         // The one that was freed last comes first.
         let borrowed = Passed { ty, rep: 30, owned: false };
-        assert_eq!(handles.add(borrowed, Some(7)).unwrap(), 2);
+        assert_eq!(handles.add(borrowed, Some(7), room).unwrap(), 2);
         assert_ne!(handles.generation(2), generation);
         assert_eq!(handles.generation(1), None);
         fails(handles.take_own(2, ty).map(|taken| taken.rep), "cannot lift own resource from a borrow");
         assert_eq!(handles.drop_handle(2, ty).unwrap(), (borrowed, Some(7)));
+        // Slots are used again before there are more.
+        assert!((0..3).all(|rep| handles.add(own(rep), None, room).is_ok()));
+        fails(
+            handles.add(own(3), None, room),
+            "handles: the guest wanted 4, and its limit is 3 (Limits::handles)",
+        );
     }
 }

@@ -54,7 +54,7 @@ impl<T: 'static> Resource<T> {
         let found =
             found.with_context(|| format!("no component of the store uses the resource type {ty:?}"))?;
         let passed = Passed { ty: found, rep: self.rep(), owned: self.owned() };
-        let number = components.host.add(passed, (!self.owned()).then_some(NO_CALL))?;
+        let number = components.add_host_handle(passed, (!self.owned()).then_some(NO_CALL))?;
         let generation = components.host.generation(number).unwrap_or_default();
         Ok(ResourceAny { store: id, number, generation, ty, owned: self.owned() })
     }
@@ -203,7 +203,7 @@ pub(super) fn give<T: 'static>(
     let core = store.0.core_mut();
     let id = core.id();
     let components = StoreComponents::of_mut(core);
-    let number = components.host.add(passed, call)?;
+    let number = components.add_host_handle(passed, call)?;
     let generation = components.host.generation(number).unwrap_or_default();
     let ty = components.resource_types[passed.ty.0 as usize].ty;
     Ok(ResourceAny { store: id, number, generation, ty, owned: passed.owned })

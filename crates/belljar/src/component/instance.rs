@@ -6,12 +6,14 @@ use super::export_index::{ComponentExportIndex, InstanceExportLookup};
 use super::func::{Func, call_func};
 use super::linked::Linked;
 use super::resource::ResourceType;
+use super::start::Start;
 use super::state::{
     Destructor, HostTypesOf, Inner, InnerId, Instantiated, ResourceTypeState, StoreComponents,
 };
 use super::typed_func::TypedFunc;
 use super::{adapters, builtins, guest};
 use crate::context::check_store;
+use crate::store_extension::limits_changed;
 use crate::{
     AsContext, Extern, Global, GlobalType, Instance as CoreInstance, Module as CoreModule, Mutability,
     Result, StoreContextMut, Val, ValType,
@@ -31,6 +33,16 @@ pub struct Instance {
 }
 
 impl Instance {
+    /// Returns the instance with this number in a store.
+    pub(super) fn of(core: &StoreCore, number: u32) -> Self {
+        Self { store: core.id(), number }
+    }
+
+    /// Returns its number in its store.
+    pub(super) fn number(self) -> u32 {
+        self.number
+    }
+
     /// Returns an exported function, by its name or by a [`ComponentExportIndex`].
     ///
     /// # Panics
@@ -190,9 +202,12 @@ pub(super) fn instantiate<T: 'static>(
     store: &mut StoreContextMut<'_, T>,
     component: &Component,
     linked: &Arc<Linked<T>>,
+    start: Start<'_>,
 ) -> Result<Instance> {
     let core = store.0.core_mut();
     let id = core.id();
+    StoreComponents::of_mut(core);
+    limits_changed(core);
     let components = StoreComponents::of_mut(core);
     let number = components.instances.len() as u32;
     let plan = component.plan();
@@ -240,7 +255,7 @@ pub(super) fn instantiate<T: 'static>(
     }
     let inner = (0..plan.instances).map(|_| {
         let flags = GlobalType::new(ValType::I32, Mutability::Var);
-        Ok(Inner::new(Global::new(&mut *store, flags, Val::I32(0))?))
+        Ok(Inner::new(Global::new(&mut *store, flags, Val::I32(0))?.id()))
     });
     let inner = inner.collect::<Result<_>>()?;
     let components = StoreComponents::of_mut(store.0.core_mut());
@@ -248,6 +263,7 @@ pub(super) fn instantiate<T: 'static>(
         component: component.clone(),
         core: Vec::new(),
         builtins: vec![None; plan.builtins.len()],
+        lowered: Vec::new(),
         lifted: Vec::new(),
         resources,
         modules: linked.modules.clone(),
@@ -260,7 +276,7 @@ pub(super) fn instantiate<T: 'static>(
         let mut left = builtins::all(component);
         builtins::create_ready(store, number, &mut left)?;
         plan.steps.iter().try_for_each(|step| {
-            run(store, number, step)?;
+            run(store, number, step, start)?;
             builtins::create_ready(store, number, &mut left)
         })
     });
@@ -268,7 +284,12 @@ pub(super) fn instantiate<T: 'static>(
     Ok(Instance { store: id, number })
 }
 
-fn run<T: 'static>(store: &mut StoreContextMut<'_, T>, number: u32, step: &Step) -> Result<()> {
+fn run<T: 'static>(
+    store: &mut StoreContextMut<'_, T>,
+    number: u32,
+    step: &Step,
+    start: Start<'_>,
+) -> Result<()> {
     match step {
         Step::Instantiate { module, arguments, .. } => {
             let components = StoreComponents::of_mut(store.0.core_mut());
@@ -280,6 +301,7 @@ fn run<T: 'static>(store: &mut StoreContextMut<'_, T>, number: u32, step: &Step)
                     Some((_, CoreArgument::Instance(instance))) => {
                         let components = StoreComponents::of_mut(store.0.core_mut());
                         let core = components.instances[number as usize].core[instance.index()];
+                        let core = CoreInstance::from_id(store.0.core().id(), core);
                         core.get_export(&*store, import.name())
                     }
                     Some((_, CoreArgument::Items(items))) => {
@@ -296,13 +318,14 @@ fn run<T: 'static>(store: &mut StoreContextMut<'_, T>, number: u32, step: &Step)
                     )
                 })?);
             }
-            let instance = CoreInstance::new(&mut *store, &module, &imports)?;
+            let instance = start.instantiate(store, &module, &imports)?;
             let components = StoreComponents::of_mut(store.0.core_mut());
-            components.instances[number as usize].core.push(instance);
+            components.instances[number as usize].core.push(instance.id());
             Ok(())
         }
-        Step::Adapt(adapter) => adapters::instantiate(store, number, *adapter),
-        Step::Start(func) => call_func(store, number, *func, Vec::new()).map(drop),
+        Step::Adapt(adapter) => adapters::instantiate(store, number, *adapter, start),
+        Step::Start(func) if start.runs_code() => call_func(store, number, *func, Vec::new()).map(drop),
+        Step::Start(_) => Ok(()),
     }
 }
 

@@ -8,7 +8,7 @@ use belljar_vm::StoreCore;
 
 fn flags(core: &mut StoreCore, at: InnerId) -> u32 {
     let global = StoreComponents::of_mut(core).inner(at).flags;
-    core.global_bits(global.id())
+    core.global_bits(global)
 }
 
 /// Checks the flags of an instance that calls what the runtime provides: not while it allocates, or cleans up after a call.
@@ -59,7 +59,7 @@ pub(super) fn close(core: &mut StoreCore, instance: u32, why: &str) {
     if !components.close(instance, why) {
         return;
     }
-    let globals = components.instances[instance as usize].inner.iter().map(|inner| inner.flags.id());
+    let globals = components.instances[instance as usize].inner.iter().map(|inner| inner.flags);
     for global in globals.collect::<Vec<_>>() {
         core.set_global_bits(global, CLOSED as u32);
     }

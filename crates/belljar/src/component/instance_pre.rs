@@ -3,7 +3,10 @@
 use super::code::Component;
 use super::instance::{Instance, instantiate};
 use super::linked::Linked;
-use crate::{AsContext, AsContextMut, Engine, Result};
+use super::save::check_first;
+use super::start::Start;
+use crate::{AsContext, AsContextMut, Engine, Result, Store};
+use belljar_vm::Checkpoint;
 use std::fmt;
 use std::sync::Arc;
 
@@ -73,7 +76,24 @@ impl<T: 'static> InstancePre<T> {
     ///
     /// Panics if an import is defined as a function of another store.
     pub fn instantiate(&self, mut store: impl AsContextMut<Data = T>) -> Result<Instance> {
-        instantiate(&mut store.as_context_mut(), &self.component, &self.linked)
+        let mut store = store.as_context_mut();
+        let Some(snapshot) = self.component.snapshot() else {
+            return instantiate(&mut store, &self.component, &self.linked, Start::Run);
+        };
+        check_first(store.0.core())?;
+        let instance = instantiate(&mut store, &self.component, &self.linked, Start::Restore)?;
+        snapshot.restore(&mut store)?;
+        Ok(instance)
+    }
+
+    /// Creates an instance that will adopt the values of a checkpoint. Runs no code.
+    pub(super) fn link_only(&self, store: &mut Store<T>, like: &Checkpoint) -> Result<Instance> {
+        instantiate(&mut store.as_context_mut(), &self.component, &self.linked, Start::Adopt(like))
+    }
+
+    /// Returns whether it imports functions of other components, which belong to a store.
+    pub(super) fn is_of_a_store(&self) -> bool {
+        !self.linked.guests.is_empty()
     }
 }
 

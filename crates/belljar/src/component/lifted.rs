@@ -6,7 +6,7 @@ use belljar_vm::NumberFunc;
 use std::sync::Arc;
 
 /// The parts of an instance that a function is lifted or lowered with.
-#[derive(Clone, Copy, Debug)]
+#[derive(Debug)]
 pub(super) struct Parts {
     /// The memory's number in the store.
     pub(super) memory: Option<usize>,
@@ -18,6 +18,13 @@ pub(super) struct Parts {
     pub(super) encoding: StringEncoding,
     /// Whether the instance can keep values with its calls.
     pub(super) keeps: bool,
+}
+
+impl Parts {
+    /// Returns its functions.
+    pub(super) fn funcs(&self) -> impl Iterator<Item = &NumberFunc> {
+        self.realloc.iter().chain(&self.post_return)
+    }
 }
 
 /// A function of a guest, with everything that a call needs.

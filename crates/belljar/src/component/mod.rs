@@ -41,6 +41,7 @@ pub(crate) mod artifact;
 #[cfg(feature = "bindgen")]
 mod bindgen;
 mod builtins;
+mod checkpoint;
 mod code;
 mod data;
 mod destructor;
@@ -61,6 +62,11 @@ mod linker;
 mod names;
 mod resource;
 mod resource_table;
+mod rewind;
+mod sandboxed;
+mod save;
+mod snapshot;
+mod start;
 mod state;
 mod typed_func;
 mod val;
@@ -129,3 +135,5 @@ pub use resource::{Resource, ResourceAny, ResourceType};
 pub use resource_table::{ResourceTable, ResourceTableError};
 pub use typed_func::TypedFunc;
 pub use val::Val;
+
+pub(crate) use save::of_store as snapshot_of_store;

@@ -1,17 +1,17 @@
 //! What a store keeps of the components that were instantiated in it.
 
 use super::code::Component;
-use super::handles::Handles;
-use super::lifted::Lifted;
+use super::handles::{Handles, Room};
+use super::lifted::{Lifted, Parts};
 use super::resource::{Kind, ResourceAny, ResourceType};
 use crate::store_extension::{Extension, Slot, StorePart, part, part_in, part_mut};
-use crate::{Func as CoreFunc, Global, Instance as CoreInstance, Module, Result};
+use crate::{Limit, Module, Result};
 use belljar_component::typed::HostTypes;
 use belljar_component::types::{FuncType, ResourceIndex};
 use belljar_component::{Export, FuncIndex, InstanceIndex};
 use belljar_component::{Passed, ResourceTypeId};
-use belljar_core::{Context, Counted, bail, ensure};
-use belljar_vm::{StoreCore, StoreId};
+use belljar_core::{Context, Counted, FuncRefId, InstanceId, bail, ensure};
+use belljar_vm::{Quota, StoreCore, StoreId};
 use std::collections::VecDeque;
 use std::sync::Arc;
 
@@ -19,15 +19,17 @@ use std::sync::Arc;
 #[derive(Default)]
 pub(crate) struct StoreComponents {
     /// The store, since anything was done with its components.
-    store: Option<StoreId>,
+    pub(super) store: Option<StoreId>,
     /// The instances of components, with their inner instances.
     pub(crate) instances: Vec<Instantiated>,
     /// The resource types that they define or import.
     pub(crate) resource_types: Vec<ResourceTypeState>,
     /// The handles that the host holds.
     pub(crate) host: Handles,
+    /// How many handles there may be.
+    pub(super) room: Room,
     /// The calls that run, outermost first.
-    calls: Vec<Call>,
+    pub(super) calls: Vec<Call>,
     /// The handles that are lent to calls of adapters, those of the outermost first.
     pub(crate) lends: Vec<(InnerId, u32)>,
     /// The resources that an adapter has lifted and not lowered yet.
@@ -35,16 +37,18 @@ pub(crate) struct StoreComponents {
     /// What adapters transcode text in.
     pub(crate) buffer: Vec<u8>,
     /// The number of calls so far.
-    call_count: u64,
+    pub(super) call_count: u64,
 }
 
 /// An instance of a component.
 pub(crate) struct Instantiated {
     pub(crate) component: Component,
     /// The core instances, in the order of the plan.
-    pub(crate) core: Vec<CoreInstance>,
+    pub(crate) core: Vec<InstanceId>,
     /// The functions that the runtime provides, once what they need is there.
-    pub(crate) builtins: Vec<Option<CoreFunc>>,
+    pub(crate) builtins: Vec<Option<FuncRefId>>,
+    /// What those were made with that lower functions.
+    pub(super) lowered: Vec<Arc<Parts>>,
     /// What was looked up for functions of the plan that were called. A call takes it out, and puts it back at its end.
     pub(super) lifted: Vec<Option<Box<Lifted>>>,
     /// The store's resource type of each one of the plan.
@@ -62,14 +66,14 @@ pub(crate) struct Instantiated {
 /// What an inner instance has of its own.
 pub(crate) struct Inner {
     pub(crate) handles: Handles,
-    /// The global with its flags.
-    pub(crate) flags: Global,
+    /// The number of the global with its flags.
+    pub(crate) flags: usize,
     /// How many reasons there are for calls to wait before they begin.
     pub(crate) backpressure: u16,
 }
 
 impl Inner {
-    pub(crate) fn new(flags: Global) -> Self {
+    pub(crate) fn new(flags: usize) -> Self {
         Self { handles: Handles::default(), flags, backpressure: 0 }
     }
 }
@@ -90,7 +94,7 @@ pub(crate) struct FuncId {
 }
 
 /// A call of a component's function that runs.
-struct Call {
+pub(super) struct Call {
     number: u64,
     /// The handles that were borrowed for it and not dropped yet.
     borrows: u32,
@@ -135,6 +139,10 @@ impl StorePart for StoreComponents {
 
     fn reset(&mut self) {
         *self = Self::default();
+    }
+
+    fn set_limits(&mut self, quota: Option<&Quota>) {
+        self.room.limit = quota.and_then(|quota| quota.get(Limit::Handles));
     }
 }
 
@@ -214,7 +222,7 @@ impl StoreComponents {
 
     /// Returns the type of a resource type that an inner instance is about to define.
     pub(crate) fn next_guest_type(&self, store: StoreId) -> ResourceType {
-        ResourceType(Kind::Guest(store, ResourceTypeId(self.resource_types.len() as u32)))
+        guest_type(store, self.resource_types.len())
     }
 
     /// Checks that an instance can be entered.
@@ -306,9 +314,34 @@ impl StoreComponents {
             return Ok(passed.rep);
         }
         let call = call.or_else(|| Some(self.calls.last()?.number)).unwrap_or_default();
-        let handle = self.inner(at).handles.add(Passed { owned: false, ..passed }, Some(call))?;
+        let handle = self.add_handle(at, Passed { owned: false, ..passed }, Some(call))?;
         self.borrowed(call);
         Ok(handle)
+    }
+
+    /// Gives an inner instance a handle, owned or borrowed for a call.
+    ///
+    /// # Errors
+    ///
+    /// Returns an error if there are too many.
+    #[inline]
+    pub(super) fn add_handle(
+        &mut self,
+        at: InnerId,
+        passed: Passed,
+        borrowed_for: Option<u64>,
+    ) -> Result<u32> {
+        let inner = &mut self.instances[at.instance as usize].inner[at.inner.index()];
+        inner.handles.add(passed, borrowed_for, &mut self.room)
+    }
+
+    /// Gives the host a handle, owned or borrowed for a call.
+    ///
+    /// # Errors
+    ///
+    /// Returns an error if there are too many.
+    pub(super) fn add_host_handle(&mut self, passed: Passed, borrowed_for: Option<u64>) -> Result<u32> {
+        self.host.add(passed, borrowed_for, &mut self.room)
     }
 
     /// Returns a place that the call which runs keeps for its guest.
@@ -324,7 +357,8 @@ impl StoreComponents {
             true => None,
             false => Some(self.calls.last_mut().context("belljar bug: a borrowed handle without a call")?),
         };
-        let number = self.host.add(passed, call.as_ref().map(|call| call.number))?;
+        let borrowed_for = call.as_ref().map(|call| call.number);
+        let number = self.host.add(passed, borrowed_for, &mut self.room)?;
         let generation = self.host.generation(number).unwrap_or_default();
         if let Some(call) = call {
             call.given.push((number, generation));
@@ -418,6 +452,11 @@ impl StoreComponents {
             _ => None,
         }
     }
+}
+
+/// Returns the type of resources that an inner instance defines, by its place among the types of the store.
+pub(super) fn guest_type(store: StoreId, place: usize) -> ResourceType {
+    ResourceType(Kind::Guest(store, ResourceTypeId(place as u32)))
 }
 
 fn check_borrows(left: u32) -> Result<()> {

@@ -8,6 +8,7 @@
 //! Each of a few groups of threads has a stack of its own, so that threads rarely contend. [`Stacks`] counts what is idle, taken
 //! and not created yet.
 
+use super::guest::Guest;
 use super::instance_factory::InstanceFactory;
 use super::sandbox_instance::{SandboxDiscarded, SandboxInstance};
 use super::stacks::{Available, Reservation, Stacks};
@@ -21,9 +22,9 @@ use std::time::{Duration, Instant};
 pub(super) use super::stacks::Capacity;
 
 /// The reset instances of a template.
-pub(super) struct InstancePool<T: 'static> {
-    factory: Arc<InstanceFactory<T>>,
-    stacks: Stacks<Box<SandboxInstance<T>>>,
+pub(crate) struct InstancePool<T: 'static, G: Guest<T>> {
+    factory: Arc<InstanceFactory<T, G>>,
+    stacks: Stacks<Box<SandboxInstance<T, G>>>,
     /// Which idle instances are dropped as time passes. `None`: none.
     expiry: Option<Expiry>,
     created: AtomicU64,
@@ -61,8 +62,12 @@ fn group() -> usize {
     })
 }
 
-impl<T: 'static> InstancePool<T> {
-    pub(super) fn new(factory: Arc<InstanceFactory<T>>, capacity: Capacity, expiry: Option<Expiry>) -> Self {
+impl<T: 'static, G: Guest<T>> InstancePool<T, G> {
+    pub(super) fn new(
+        factory: Arc<InstanceFactory<T, G>>,
+        capacity: Capacity,
+        expiry: Option<Expiry>,
+    ) -> Self {
         let processors = std::thread::available_parallelism().map_or(1, usize::from);
         // With two stacks per processor, two threads that share a stack rarely run at the same time.
         let count = (2 * processors).next_power_of_two().min(MOST_STACKS);
@@ -80,8 +85,8 @@ impl<T: 'static> InstancePool<T> {
     /// Creates an instance for a reservation.
     fn create(
         &self,
-        reservation: Reservation<'_, Box<SandboxInstance<T>>>,
-    ) -> Result<Box<SandboxInstance<T>>> {
+        reservation: Reservation<'_, Box<SandboxInstance<T, G>>>,
+    ) -> Result<Box<SandboxInstance<T, G>>> {
         let instance = self.factory.instance()?;
         reservation.keep();
         self.created.fetch_add(1, Ordering::Relaxed);
@@ -89,7 +94,7 @@ impl<T: 'static> InstancePool<T> {
     }
 
     /// [`Stacks::wait`] with a timeout.
-    fn wait(&self, patience: Duration) -> Option<Available<'_, Box<SandboxInstance<T>>>> {
+    fn wait(&self, patience: Duration) -> Option<Available<'_, Box<SandboxInstance<T, G>>>> {
         self.waited.fetch_add(1, Ordering::Relaxed);
         // A time that the clock cannot represent is no limit.
         let until = Instant::now().checked_add(patience);
@@ -98,7 +103,7 @@ impl<T: 'static> InstancePool<T> {
 
     /// Takes an instance and begins a session in it. If all instances are taken and the capacity is used up, it waits for
     /// `patience`; the result is `None` if none was returned by then.
-    pub(super) fn take(&self, patience: Duration) -> Option<Result<Box<SandboxInstance<T>>>> {
+    pub(super) fn take(&self, patience: Duration) -> Option<Result<Box<SandboxInstance<T, G>>>> {
         let found = match self.stacks.find(group()) {
             None if !patience.is_zero() => self.wait(patience),
             found => found,
@@ -128,7 +133,7 @@ impl<T: 'static> InstancePool<T> {
 
     /// Begins a session in a reset instance. If the session's data cannot be created, the instance is returned to
     /// its stack.
-    fn begin(&self, mut instance: Box<SandboxInstance<T>>) -> Result<Box<SandboxInstance<T>>> {
+    fn begin(&self, mut instance: Box<SandboxInstance<T, G>>) -> Result<Box<SandboxInstance<T, G>>> {
         match self.factory.data() {
             Ok(data) => {
                 instance.begin(data);
@@ -144,7 +149,7 @@ impl<T: 'static> InstancePool<T> {
 
     /// Ends the session in an instance, resets the instance and keeps it for other sessions. An instance that cannot be reset is
     /// dropped; the result and a warning of the engine tell why.
-    pub(super) fn give(&self, mut instance: Box<SandboxInstance<T>>) -> Option<SandboxDiscarded> {
+    pub(super) fn give(&self, mut instance: Box<SandboxInstance<T, G>>) -> Option<SandboxDiscarded> {
         let reset = catch_unwind(AssertUnwindSafe(|| instance.reset(self.factory.verify)));
         // A destructor's panic goes on, unless the thread panics already.
         let (reset, panic) = match reset {
@@ -170,7 +175,7 @@ impl<T: 'static> InstancePool<T> {
         }
     }
 
-    fn keep(&self, instance: Box<SandboxInstance<T>>) {
+    fn keep(&self, instance: Box<SandboxInstance<T, G>>) {
         if let Some(instance) = self.stacks.put(group(), instance) {
             self.stacks.discard(instance);
         }

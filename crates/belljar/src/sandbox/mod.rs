@@ -9,8 +9,10 @@
 //! Sandbox, SandboxPool ── InstancePool::take ─▶ SandboxInstance::begin ─▶ Session: calls ─▶ InstancePool::give ─▶ reset
 //! ```
 
+mod guest;
 mod instance_factory;
 mod instance_pool;
+mod module_guest;
 mod pool;
 mod sandbox_instance;
 mod session;
@@ -19,6 +21,9 @@ mod standalone;
 mod statistics;
 mod template;
 
+#[cfg(feature = "component-model")]
+pub(crate) use guest::Guest;
+pub use guest::SandboxGuest;
 pub use pool::{Burst, PoolConfig, PoolExhausted, SandboxPool};
 pub use sandbox_instance::SandboxDiscarded;
 pub use session::Session;

@@ -1,10 +1,12 @@
 //! Pools of sandboxes, which many threads use at once.
 
 use super::Session;
+use super::guest::SandboxGuest;
 use super::instance_factory::InstanceFactory;
 use super::instance_pool::{Capacity, Expiry, InstancePool};
 use super::statistics::PoolStatistics;
-use crate::{Result, WasmParams, WasmResults};
+use crate::Result;
+use crate::instantiate::InstancePre;
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
@@ -121,20 +123,22 @@ impl std::error::Error for PoolExhausted {}
 /// assert!(statistics.most_sandboxes <= 2);
 /// # Ok::<(), belljar::Error>(())
 /// ```
-pub struct SandboxPool<T: 'static> {
-    instances: InstancePool<T>,
+///
+/// `G` is what it is a sandbox of: see [`SandboxGuest`].
+pub struct SandboxPool<T: 'static, G: SandboxGuest<T> = InstancePre<T>> {
+    instances: InstancePool<T, G>,
     config: PoolConfig,
 }
 
-impl<T: 'static> fmt::Debug for SandboxPool<T> {
+impl<T: 'static, G: SandboxGuest<T>> fmt::Debug for SandboxPool<T, G> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let statistics = self.instances.statistics();
         f.debug_struct("SandboxPool").field("config", &self.config).field("statistics", &statistics).finish()
     }
 }
 
-impl<T: 'static> SandboxPool<T> {
-    pub(super) fn new(factory: Arc<InstanceFactory<T>>, config: PoolConfig) -> Result<Self> {
+impl<T: 'static, G: SandboxGuest<T>> SandboxPool<T, G> {
+    pub(super) fn new(factory: Arc<InstanceFactory<T, G>>, config: PoolConfig) -> Result<Self> {
         let instances = InstancePool::new(
             factory,
             Capacity { most: config.most, kept: config.most },
@@ -145,15 +149,6 @@ impl<T: 'static> SandboxPool<T> {
         Ok(Self { instances, config })
     }
 
-    /// Calls an export in a reset sandbox, and resets the sandbox however the call ends.
-    ///
-    /// # Errors
-    ///
-    /// Returns an error if the guest did not return, if there is no such export, or as [`SandboxPool::session`] does.
-    pub fn call<P: WasmParams, R: WasmResults>(&self, export: &str, params: P) -> Result<R> {
-        self.session()?.call_once(export, params)
-    }
-
     /// Begins a session in a reset sandbox: several calls, each of which sees what the earlier ones did. Dropping the
     /// session resets the sandbox.
     ///
@@ -161,7 +156,7 @@ impl<T: 'static> SandboxPool<T> {
     ///
     /// Returns [`PoolExhausted`] if all sandboxes are in use, or an error if a new sandbox was needed and could not be
     /// created.
-    pub fn session(&self) -> Result<Session<'_, T>> {
+    pub fn session(&self) -> Result<Session<'_, T, G>> {
         let patience = match self.config.burst {
             Burst::Wait(time) => time,
             Burst::Refuse => Duration::ZERO,

@@ -1,8 +1,10 @@
 //! A session: calls of a sandbox between two resets.
 
+use super::guest::SandboxGuest;
 use super::instance_pool::InstancePool;
 use super::sandbox_instance::{SandboxDiscarded, SandboxInstance};
-use crate::{Instance, KillHandle, Result, Store, WasmParams, WasmResults};
+use crate::instantiate::InstancePre;
+use crate::{KillHandle, Result, Store};
 use std::fmt;
 use std::sync::{Mutex, PoisonError};
 
@@ -10,23 +12,25 @@ use std::sync::{Mutex, PoisonError};
 pub(super) type CurrentSession = Mutex<Option<KillHandle>>;
 
 /// Several calls of a sandbox, each of which sees what the earlier ones did. Dropping the session resets the sandbox.
-pub struct Session<'a, T: 'static> {
-    instances: &'a InstancePool<T>,
+///
+/// `G` is what it is a sandbox of: see [`SandboxGuest`].
+pub struct Session<'a, T: 'static, G: SandboxGuest<T> = InstancePre<T>> {
+    instances: &'a InstancePool<T, G>,
     /// `None` once the session has ended.
-    inner: Option<Box<SandboxInstance<T>>>,
+    inner: Option<Box<SandboxInstance<T, G>>>,
     current: Option<&'a CurrentSession>,
 }
 
-impl<T: 'static> fmt::Debug for Session<'_, T> {
+impl<T: 'static, G: SandboxGuest<T>> fmt::Debug for Session<'_, T, G> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Session").field("instance", &self.instance()).finish_non_exhaustive()
+        f.debug_struct("Session").field("instance", &self.inner().instance).finish_non_exhaustive()
     }
 }
 
-impl<'a, T: 'static> Session<'a, T> {
+impl<'a, T: 'static, G: SandboxGuest<T>> Session<'a, T, G> {
     pub(super) fn new(
-        instances: &'a InstancePool<T>,
-        instance: Box<SandboxInstance<T>>,
+        instances: &'a InstancePool<T, G>,
+        instance: Box<SandboxInstance<T, G>>,
         current: Option<&'a CurrentSession>,
     ) -> Self {
         if let Some(current) = current {
@@ -35,41 +39,23 @@ impl<'a, T: 'static> Session<'a, T> {
         Self { instances, inner: Some(instance), current }
     }
 
-    fn inner(&self) -> &SandboxInstance<T> {
+    pub(crate) fn inner(&self) -> &SandboxInstance<T, G> {
         self.inner.as_ref().expect("present until the session ends")
     }
 
-    fn inner_mut(&mut self) -> &mut SandboxInstance<T> {
+    pub(crate) fn inner_mut(&mut self) -> &mut SandboxInstance<T, G> {
         self.inner.as_mut().expect("present until the session ends")
     }
 
-    /// Calls an export.
-    ///
-    /// # Errors
-    ///
-    /// Returns an error if the guest did not return (a trap, a kill, an exhausted limit, an error of a host function), or if there
-    /// is no such export.
-    pub fn call<P: WasmParams, R: WasmResults>(&mut self, export: &str, params: P) -> Result<R> {
-        let instance = self.inner_mut();
-        let func = instance.func::<P, R>(export)?;
-        func.call(&mut instance.store, params)
-    }
-
-    /// Makes the only call of a session, and ends the session.
-    pub(super) fn call_once<P: WasmParams, R: WasmResults>(mut self, export: &str, params: P) -> Result<R> {
-        let result = self.call(export, params);
+    /// Ends the session after its only call.
+    pub(crate) fn end_with<R>(mut self, result: Result<R>) -> Result<R> {
         match (result, self.end()) {
             (Err(error), Some(discarded)) => Err(error.context(discarded)),
             (result, _) => result,
         }
     }
 
-    /// Returns the sandbox's instance. It is valid until the session ends.
-    pub fn instance(&self) -> Instance {
-        self.inner().instance()
-    }
-
-    /// Returns the store, to be used with [`Session::instance`].
+    /// Returns the store, to be used with the session's instance.
     pub fn store(&mut self) -> &mut Store<T> {
         &mut self.inner_mut().store
     }
@@ -90,7 +76,7 @@ impl<'a, T: 'static> Session<'a, T> {
     }
 }
 
-impl<T: 'static> Drop for Session<'_, T> {
+impl<T: 'static, G: SandboxGuest<T>> Drop for Session<'_, T, G> {
     fn drop(&mut self) {
         self.end();
     }

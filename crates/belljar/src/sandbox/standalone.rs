@@ -1,8 +1,10 @@
 //! A single sandbox, outside a pool.
 
+use super::guest::SandboxGuest;
 use super::instance_pool::InstancePool;
 use super::session::{CurrentSession, Session};
-use crate::{KillReason, Result, WasmParams, WasmResults};
+use crate::instantiate::InstancePre;
+use crate::{KillReason, Result};
 use std::fmt;
 use std::sync::{Arc, PoisonError};
 use std::time::Duration;
@@ -31,30 +33,22 @@ use std::time::Duration;
 /// ```
 ///
 /// An idle sandbox owns no instance. Each call or session takes a reset instance of the template and gives it back.
-pub struct Sandbox<T: 'static> {
-    instances: Arc<InstancePool<T>>,
+///
+/// `G` is what it is a sandbox of: see [`SandboxGuest`].
+pub struct Sandbox<T: 'static, G: SandboxGuest<T> = InstancePre<T>> {
+    instances: Arc<InstancePool<T, G>>,
     current: Option<Arc<CurrentSession>>,
 }
 
-impl<T: 'static> fmt::Debug for Sandbox<T> {
+impl<T: 'static, G: SandboxGuest<T>> fmt::Debug for Sandbox<T, G> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Sandbox").finish_non_exhaustive()
     }
 }
 
-impl<T: 'static> Sandbox<T> {
-    pub(super) fn of(instances: Arc<InstancePool<T>>) -> Self {
+impl<T: 'static, G: SandboxGuest<T>> Sandbox<T, G> {
+    pub(super) fn of(instances: Arc<InstancePool<T, G>>) -> Self {
         Self { instances, current: None }
-    }
-
-    /// Calls an export, then resets the sandbox, however the call ended.
-    ///
-    /// # Errors
-    ///
-    /// Returns an error if the guest did not return (a trap, a kill, an exhausted limit, an error of a host function), if there is
-    /// no such export, or as [`Sandbox::session`] does.
-    pub fn call<P: WasmParams, R: WasmResults>(&mut self, export: &str, params: P) -> Result<R> {
-        self.session()?.call_once(export, params)
     }
 
     /// Begins a session: several calls, each of which sees what the earlier ones did. Dropping the session resets the sandbox.
@@ -62,7 +56,7 @@ impl<T: 'static> Sandbox<T> {
     /// # Errors
     ///
     /// Returns an error if a new instance was needed and could not be created, or if the host's state could not be created.
-    pub fn session(&mut self) -> Result<Session<'_, T>> {
+    pub fn session(&mut self) -> Result<Session<'_, T, G>> {
         let instance =
             self.instances.take(Duration::MAX).unwrap_or_else(|| belljar_core::bail!("no instance"))?;
         Ok(Session::new(&self.instances, instance, self.current.as_deref()))

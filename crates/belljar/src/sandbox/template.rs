@@ -1,5 +1,6 @@
 //! Templates, from which sandboxes are created.
 
+use super::guest::SandboxGuest;
 use super::instance_factory::InstanceFactory;
 use super::instance_pool::{Capacity, InstancePool};
 use super::{Sandbox, SandboxPool};
@@ -8,45 +9,47 @@ use crate::{Limits, PoolConfig, Result, Store};
 use std::fmt;
 use std::sync::Arc;
 
-/// A template for sandboxes: a module with its imports, and how to create the host's state.
+/// A template for sandboxes: a module or a component with its imports, and how to create the host's state.
 ///
-/// The module is instantiated and initialized once. All sandboxes of the template start from the resulting state,
+/// It is instantiated and initialized once. All sandboxes of the template start from the resulting state,
 /// without running any code.
-pub struct SandboxTemplate<T: 'static> {
-    factory: Arc<InstanceFactory<T>>,
+///
+/// `G` is what its sandboxes are of: see [`SandboxGuest`].
+pub struct SandboxTemplate<T: 'static, G: SandboxGuest<T> = InstancePre<T>> {
+    factory: Arc<InstanceFactory<T, G>>,
     /// The instances of sandboxes that were built individually.
-    instances: Arc<InstancePool<T>>,
+    instances: Arc<InstancePool<T, G>>,
 }
 
-impl<T: 'static> Clone for SandboxTemplate<T> {
+impl<T: 'static, G: SandboxGuest<T>> Clone for SandboxTemplate<T, G> {
     fn clone(&self) -> Self {
         Self { factory: self.factory.clone(), instances: self.instances.clone() }
     }
 }
 
-impl<T: 'static> fmt::Debug for SandboxTemplate<T> {
+impl<T: 'static, G: SandboxGuest<T>> fmt::Debug for SandboxTemplate<T, G> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("SandboxTemplate").field("module", self.factory.pre.module()).finish_non_exhaustive()
+        f.debug_struct("SandboxTemplate").finish_non_exhaustive()
     }
 }
 
 /// How many idle instances are kept for sandboxes that were built individually.
 const KEPT_INSTANCES: usize = 64;
 
-impl<T: 'static> SandboxTemplate<T> {
-    /// Creates a template for a module. `make_data` creates the host's state for each call or session.
-    pub fn new(pre: InstancePre<T>, make_data: impl Fn() -> Result<T> + Send + Sync + 'static) -> Self {
+impl<T: 'static, G: SandboxGuest<T>> SandboxTemplate<T, G> {
+    /// Creates a template for a module or a component with its imports. `make_data` creates the host's state for each call or session.
+    pub fn new(pre: G, make_data: impl Fn() -> Result<T> + Send + Sync + 'static) -> Self {
         Self::of(InstanceFactory::new(pre, Arc::new(make_data)))
     }
 
-    fn of(factory: InstanceFactory<T>) -> Self {
+    fn of(factory: InstanceFactory<T, G>) -> Self {
         let factory = Arc::new(factory);
         let capacity = Capacity { most: usize::MAX, kept: KEPT_INSTANCES };
         Self { instances: Arc::new(InstancePool::new(factory.clone(), capacity, None)), factory }
     }
 
     /// Returns a template that differs in one setting.
-    fn with(self, change: impl FnOnce(&mut InstanceFactory<T>)) -> Self {
+    fn with(self, change: impl FnOnce(&mut InstanceFactory<T, G>)) -> Self {
         let mut factory = InstanceFactory::clone(&self.factory);
         change(&mut factory);
         Self::of(factory)
@@ -59,7 +62,8 @@ impl<T: 'static> SandboxTemplate<T> {
     }
 
     /// Sets an export without parameters and results that is called once to initialize the module. All calls start from
-    /// the guest's state after it. The host's state that it used is dropped.
+    /// the guest's state after it. The host's state that it used is dropped. The name of a function in an exported instance of
+    /// a component follows that of the instance: `my:plugin/setup@1.0.0#warm-up`.
     pub fn init(self, export: &str) -> Self {
         self.with(|factory| factory.init = Some(export.into()))
     }
@@ -91,13 +95,21 @@ impl<T: 'static> SandboxTemplate<T> {
         self.with(|factory| factory.verify = yes)
     }
 
+    /// Sets whether the guest may hold resources of the host when its initialization has ended. The default is that
+    /// [`SandboxTemplate::build`] and [`SandboxTemplate::pool`] return an error then: a handle of a guest refers to the host's
+    /// state, and each call or session has another one. If they mean the same in each, they can be kept.
+    pub fn keep_host_resources(self, yes: bool) -> Self {
+        self.with(|factory| factory.keeps_host_resources = yes)
+    }
+
     /// Creates a sandbox. An idle sandbox takes about a hundred bytes.
     ///
     /// # Errors
     ///
-    /// Returns an error if the module cannot be instantiated, if its initialization does not return, if an import is
-    /// defined as an item of a store, or if the module has a shared memory.
-    pub fn build(&self) -> Result<Sandbox<T>> {
+    /// Returns an error if the guest cannot be instantiated, if its initialization does not return, if an import is
+    /// defined as an item of a store, if the guest has a shared memory, or if it holds resources of the host (see
+    /// [`SandboxTemplate::keep_host_resources`]).
+    pub fn build(&self) -> Result<Sandbox<T, G>> {
         // Creates an instance, so that errors are reported here.
         self.instances.warm(1)?;
         Ok(Sandbox::of(self.instances.clone()))
@@ -108,7 +120,7 @@ impl<T: 'static> SandboxTemplate<T> {
     /// # Errors
     ///
     /// Returns an error as [`SandboxTemplate::build`] does.
-    pub fn pool(&self, config: PoolConfig) -> Result<SandboxPool<T>> {
+    pub fn pool(&self, config: PoolConfig) -> Result<SandboxPool<T, G>> {
         SandboxPool::new(self.factory.clone(), config)
     }
 }

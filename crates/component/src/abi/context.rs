@@ -26,6 +26,13 @@ pub trait LiftHandles {
     /// Returns what the host keeps of its handles.
     #[doc(hidden)]
     fn host(&mut self) -> &mut dyn Any;
+
+    /// Returns the error of values for which the host would have to take more bytes than it may.
+    fn too_much(&self, wanted: u64, limit: u64) -> Error {
+        format_err!(
+            "the values of the call take {wanted} bytes of the host's memory, and {limit} are allowed"
+        )
+    }
 }
 
 /// The guest that values are lifted from.
@@ -92,7 +99,7 @@ impl<'a> LiftContext<'a> {
                 self.left = left;
                 Ok(())
             }
-            None => Err(too_much(self.limit)),
+            None => Err(self.handles.too_much((self.limit - self.left).saturating_add(bytes), self.limit)),
         }
     }
 
@@ -124,11 +131,6 @@ impl<'a> LiftContext<'a> {
 #[cold]
 fn no_memory() -> Error {
     format_err!("belljar bug: a value needs memory, and there is none")
-}
-
-#[cold]
-fn too_much(limit: u64) -> Error {
-    format_err!("the values of the call take more than {limit} bytes of the host's memory")
 }
 
 /// The memory, allocator and handles of a guest that values are lowered into.
