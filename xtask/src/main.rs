@@ -5,6 +5,7 @@ mod artifact_host;
 mod bench;
 mod cargo;
 mod packages;
+mod real_components;
 mod shipped;
 
 use clap::Parser;
@@ -27,6 +28,12 @@ enum Task {
         #[arg(long, value_name = "PROGRAM")]
         belljar: Option<PathBuf>,
     },
+    /// Makes components of Python and JavaScript with public tools, and runs them.
+    RealComponents {
+        /// The program to run them with [default: belljar in target/release]
+        #[arg(long, value_name = "PROGRAM")]
+        belljar: Option<PathBuf>,
+    },
     /// Makes the packages that would be published, and checks crates that depend on them.
     Packages,
     /// Runs a program and reports what it used: a part of `shipped`.
@@ -44,6 +51,7 @@ fn main() -> ExitCode {
         Task::Bench(options) => bench::run(&options),
         Task::Shipped(options) => shipped::run(&options),
         Task::ArtifactHost { belljar } => artifact_host::run(belljar),
+        Task::RealComponents { belljar } => real_components::run(belljar),
         Task::Packages => packages::run(),
         Task::UsageOf { words } => match shipped::usage::tell(&words) {
             Ok(code) => std::process::exit(code),

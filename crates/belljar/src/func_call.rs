@@ -249,7 +249,7 @@ impl Func {
     }
 
     /// Creates a host function that takes and returns numbers, at most one of them as its result. `func` gets their bits, those
-    /// of 32 bits in the lower half, and returns bits.
+    /// of 32 bits in the lower half, and returns bits. `name` is shown in stacks: that of an interface, and of the function.
     ///
     /// # Errors
     ///
@@ -257,6 +257,7 @@ impl Func {
     #[cfg(feature = "component-model")]
     pub(crate) fn numeric<T: 'static>(
         store: &mut StoreContextMut<'_, T>,
+        (interface, name): (&str, &str),
         ty: FuncType,
         func: impl Fn(&mut StoreInner<T>, &[u64]) -> Result<u64> + Send + Sync + 'static,
     ) -> Result<Self> {
@@ -265,6 +266,7 @@ impl Func {
         let host = HostFunc::numeric::<T, _>(core.runtime(), ty, move |store, bits| {
             func(store, bits).map_err(|error| to_runtime(error, store.core()))
         })?;
+        host.set_name(interface, name);
         Self::enter(store.0.core_mut(), &host)
     }
 

@@ -1280,3 +1280,56 @@ fn a_call_keeps_values_that_its_allocator_does_not_see() {
         (export "run" (func $a "run")))"#;
     assert_eq!(numbers(&engine, text), [107, 107]);
 }
+
+/// Stacks name the function of WIT that the host implements; errors, the one that was called.
+#[test]
+fn stacks_and_errors_name_functions_of_wit() {
+    let engine = engine();
+    let component = Component::new(
+        &engine,
+        r#"(component
+            (import "my:host/api@1.0.0" (instance $host (export "wait" (func (param "fails" bool)))))
+            (core func $wait (canon lower (func $host "wait")))
+            (core module $tool
+                ;; Under another name than the interface has.
+                (import "" "0" (func $import (param i32)))
+                (func $inner (param i32) (call $import (local.get 0)))
+                (func (export "run") (param i32) (call $inner (local.get 0))))
+            (core instance $tool (instantiate $tool (with "" (instance (export "0" (func $wait))))))
+            (func $run (param "fails" bool) (canon lift (core func $tool "run")))
+            (instance (export "my:tool/api@1.0.0") (export "run" (func $run))))"#,
+    )
+    .unwrap();
+    let (reached, is_reached) = std::sync::mpsc::channel();
+    let (go_on, goes_on) = std::sync::mpsc::channel();
+    let goes_on = std::sync::Mutex::new(goes_on);
+    let mut linker = Linker::<()>::new(&engine);
+    let mut host = linker.instance("my:host/api@1.0.0").unwrap();
+    host.func_wrap("wait", move |_, (fails,): (bool,)| {
+        if fails {
+            return Err(Error::msg("no time"));
+        }
+        reached.send(()).unwrap();
+        goes_on.lock().unwrap().recv().unwrap();
+        Ok(())
+    })
+    .unwrap();
+    let mut store = Store::new(&engine, ());
+    let instance = linker.instantiate(&mut store, &component).unwrap();
+    let run = instance.get_typed_func::<(bool,), ()>(&store, ["my:tool/api@1.0.0", "run"]).unwrap();
+    let inspector = store.inspector();
+    std::thread::scope(|scope| {
+        scope.spawn(|| run.call(&mut store, (false,)).unwrap());
+        is_reached.recv().unwrap();
+        let stack = inspector.capture(std::time::Duration::from_secs(60)).unwrap();
+        go_on.send(()).unwrap();
+        assert_eq!(stack.host_function(), Some(("my:host/api@1.0.0", "wait")));
+        let names: Vec<_> =
+            stack.frames().iter().map(|frame| (frame.module_name(), frame.func_name())).collect();
+        assert_eq!(names, [(Some("tool"), Some("inner")), (Some("tool"), Some("run"))]);
+    });
+    let error = run.call(&mut store, (true,)).unwrap_err();
+    assert_eq!(error.to_string(), "no time");
+    let long = format!("{error:?}");
+    assert!(long.contains("in a call of the component's my:tool/api@1.0.0#run"), "{long}");
+}

@@ -2,8 +2,8 @@
 
 use anyhow::Result;
 use bench_runner::{
-    BYTES, CALL_HOST, Clocks, ComponentCall, Ended, GUEST_ADD, Guest, HOST_ADD, HOST_TEXT, Meter, PAIRS,
-    Pairs, Program, TEXT, Turn,
+    BYTES, CALL_HOST, COMMAND, COMMAND_ARGS, COMMAND_RUN, Clocks, ComponentCall, Ended, GUEST_ADD, Guest,
+    HOST_ADD, HOST_TEXT, Meter, PAIRS, Pairs, Program, TEXT, Turn,
 };
 use std::hint::black_box;
 use std::path::{Path, PathBuf};
@@ -14,7 +14,7 @@ use wasmtime::{
     InstancePre, Linker, Module, PoolingAllocationConfig, Store, StoreContextMut, UpdateDeadline, component,
 };
 use wasmtime_wasi::p1::{self, WasiP1Ctx};
-use wasmtime_wasi::{FsPerms, I32Exit, WasiCtxBuilder};
+use wasmtime_wasi::{FsPerms, I32Exit, ResourceTable, WasiCtx, WasiCtxBuilder, WasiCtxView, WasiView};
 
 struct Wasmtime(Engine);
 
@@ -80,6 +80,11 @@ impl bench_runner::Engine for Wasmtime {
     }
 
     fn component_call(&self, component: &[u8], call: ComponentCall, meter: &Meter) -> Result<f64> {
+        match call {
+            ComponentCall::Command => return Commands::new(None)?.measure(meter),
+            ComponentCall::CleanCommand => return best_command(meter),
+            _ => {}
+        }
         let component = component::Component::from_binary(&self.0, component)?;
         let mut linker = component::Linker::new(&self.0);
         linker
@@ -264,6 +269,78 @@ impl<'a> Instances<'a> {
         }
         Ok(())
     }
+}
+
+/// The store of a program of WASI 0.2.
+struct Host {
+    ctx: WasiCtx,
+    table: ResourceTable,
+}
+
+impl WasiView for Host {
+    fn ctx(&mut self) -> WasiCtxView<'_> {
+        WasiCtxView { ctx: &mut self.ctx, table: &mut self.table }
+    }
+}
+
+/// Instances of a program of WASI 0.2.
+struct Commands {
+    engine: Engine,
+    pre: component::InstancePre<Host>,
+    run: component::ComponentExportIndex,
+}
+
+impl Commands {
+    /// From a pool, or each with memories of its own.
+    fn new(settings: Option<&Pool>) -> Result<Self> {
+        let mut config = Config::new();
+        if let Some(settings) = settings {
+            let mut pool = PoolingAllocationConfig::new();
+            pool.total_component_instances(4).total_core_instances(32).total_memories(32).total_tables(32);
+            pool.max_memory_size(COMMAND_MEMORY);
+            pool.linear_memory_keep_resident(settings.kept).table_keep_resident(settings.kept.min(64 << 10));
+            pool.pagemap_scan(settings.scan);
+            config.allocation_strategy(InstanceAllocationStrategy::Pooling(pool));
+            config.memory_init_cow(settings.maps);
+        }
+        config.concurrency_support(false);
+        let engine = Engine::new(&config)?;
+        let component = component::Component::from_binary(&engine, COMMAND)?;
+        let mut linker = component::Linker::<Host>::new(&engine);
+        wasmtime_wasi::p2::add_to_linker_sync(&mut linker)?;
+        let found = component.get_export_index(None, COMMAND_RUN[0]);
+        let found = found.and_then(|run| component.get_export_index(Some(&run), COMMAND_RUN[1]));
+        let run = found.ok_or_else(|| anyhow::anyhow!("it is no program"))?;
+        Ok(Self { pre: linker.instantiate_pre(&component)?, engine, run })
+    }
+
+    fn measure(&self, meter: &Meter) -> Result<f64> {
+        meter.measure(|count| {
+            for _ in 0..count {
+                let ctx = WasiCtxBuilder::new().args(&COMMAND_ARGS).build();
+                let mut store = Store::new(&self.engine, Host { ctx, table: ResourceTable::new() });
+                let instance = self.pre.instantiate(&mut store)?;
+                let run = instance.get_typed_func::<(), (Result<(), ()>,)>(&mut store, &self.run)?;
+                let (result,) = run.call(&mut store, ())?;
+                result.map_err(|()| anyhow::anyhow!("the program failed"))?;
+            }
+            Ok(())
+        })
+    }
+}
+
+/// At least as much as the program's memory.
+const COMMAND_MEMORY: usize = 4 << 20;
+
+/// Measures the program with the best two settings.
+fn best_command(meter: &Meter) -> Result<f64> {
+    let mut tried = Vec::new();
+    for pool in pools(COMMAND_MEMORY) {
+        tried.push((Commands::new(Some(&pool))?.measure(&meter.rough())?, pool));
+    }
+    tried.sort_by(|(a, _), (b, _)| a.total_cmp(b));
+    let measured = tried.iter().take(2).map(|(_, pool)| Commands::new(Some(pool))?.measure(meter));
+    measured.collect::<Result<Vec<_>>>().map(|figures| figures.into_iter().fold(f64::INFINITY, f64::min))
 }
 
 /// A thousand times a second.

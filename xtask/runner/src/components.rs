@@ -31,11 +31,15 @@ pub enum ComponentCall {
     Bytes,
     /// One component passes another 10,000 pairs of a number and a string of 16 bytes.
     Pairs,
+    /// A program of WASI 0.2 ([`COMMAND`]) in a new store: instantiated, run, dropped.
+    Command,
+    /// The same in a clean instance: the engine's best way to get one, from a pool.
+    CleanCommand,
 }
 
 impl ComponentCall {
     /// All of them, with what they are called and their figures.
-    pub const ALL: [(Self, &'static str, Figure); 13] = [
+    pub const ALL: [(Self, &'static str, Figure); 15] = [
         (Self::Add, "host to guest", Figure::ComponentAdd),
         (Self::HostAdd, "guest to host", Figure::ComponentHostAdd),
         (Self::TakeText, "string 1 KiB to guest", Figure::ComponentTakeText),
@@ -49,6 +53,8 @@ impl ComponentCall {
         (Self::Text, "between: string 16 B", Figure::ComponentText),
         (Self::Bytes, "between: list<u8> 1 MiB", Figure::ComponentBytes),
         (Self::Pairs, "between: 10,000 pairs", Figure::ComponentPairs),
+        (Self::Command, "WASI 0.2 program, new store", Figure::ComponentCommand),
+        (Self::CleanCommand, "WASI 0.2 program, from a pool", Figure::ComponentCleanCommand),
     ];
 
     /// Returns the export that makes the call as often as its parameter says; `None` if the host makes it.
@@ -64,6 +70,14 @@ impl ComponentCall {
         })
     }
 }
+
+/// A program of WASI 0.2, made by Rust, which imports all interfaces of `wasi:cli/imports`. With the arguments [`COMMAND_ARGS`] it
+/// prints a few lines.
+pub const COMMAND: &[u8] = include_bytes!("../../../crates/wasi/tests/p2/guest.wasm");
+/// See [`COMMAND`].
+pub const COMMAND_ARGS: [&str; 2] = ["guest", "environment"];
+/// The interface of programs, and its function.
+pub const COMMAND_RUN: [&str; 2] = ["wasi:cli/run@0.2.0", "run"];
 
 /// The bytes of the long strings.
 pub const TEXT: usize = 1 << 10;

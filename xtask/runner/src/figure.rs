@@ -72,6 +72,10 @@ pub enum Figure {
     ComponentBytes,
     /// A component passes another one pairs.
     ComponentPairs,
+    /// A program of WASI 0.2 in a new store.
+    ComponentCommand,
+    /// A program of WASI 0.2 in a clean instance.
+    ComponentCleanCommand,
     /// The copy of as many bytes, without any guest.
     CopyBytes,
     /// The same, into new memory.
@@ -138,6 +142,8 @@ impl Figure {
             Self::ComponentNop => "component-nop-ns",
             Self::ComponentText => "component-text-ns",
             Self::ComponentBytes => "component-bytes-ns",
+            Self::ComponentCommand => "component-command-ns",
+            Self::ComponentCleanCommand => "component-clean-command-ns",
             Self::ComponentPairs => "component-pairs-ns",
             Self::CopyBytes => "copy-bytes-ns",
             Self::CopyNewBytes => "copy-new-bytes-ns",

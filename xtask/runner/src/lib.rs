@@ -30,7 +30,9 @@ mod program;
 mod watch;
 
 pub use command::main;
-pub use components::{BYTES, ComponentCall, HOST_ADD, HOST_TEXT, PAIRS, TEXT, component};
+pub use components::{
+    BYTES, COMMAND, COMMAND_ARGS, COMMAND_RUN, ComponentCall, HOST_ADD, HOST_TEXT, PAIRS, TEXT, component,
+};
 pub use engine::{Ended, Engine};
 pub use figure::Figure;
 pub use kills::Kills;

@@ -13,7 +13,8 @@ use belljar_component::abi::{FlatSink, lift_params, lower_result};
 use belljar_component::adapters::lowered_type;
 use belljar_component::types::{FlatType, ResourceIndex};
 use belljar_component::{
-    BuiltinIndex, BuiltinKind, CoreFunc, FuncIndex, FuncOrigin, Options, Passed, ResourceTypeId,
+    BuiltinIndex, BuiltinKind, CoreFunc, Func as Function, FuncIndex, FuncOrigin, Options, Passed,
+    ResourceTypeId,
 };
 use belljar_core::{Context, bail};
 use belljar_vm::StoreInner;
@@ -89,7 +90,7 @@ pub(super) fn create<T: 'static>(
         BuiltinKind::Lower { func, options } => lower(store, &component, at, *func, options),
         BuiltinKind::ResourceNew(resource) => {
             let ty = resource_type(components, *resource);
-            numeric(store, &[I32], Some(I32), move |store, params| {
+            numeric(store, (CANONICAL, "resource.new"), &[I32], Some(I32), move |store, params| {
                 check_flags(store.core(), flags)?;
                 let passed = Passed { ty, rep: params[0] as u32, owned: true };
                 let components = StoreComponents::of_mut(store.core_mut());
@@ -98,36 +99,44 @@ pub(super) fn create<T: 'static>(
         }
         BuiltinKind::ResourceRep(resource) => {
             let ty = resource_type(components, *resource);
-            numeric(store, &[I32], Some(I32), move |store, params| {
+            numeric(store, (CANONICAL, "resource.rep"), &[I32], Some(I32), move |store, params| {
                 let handles = &mut StoreComponents::of_mut(store.core_mut()).inner(at).handles;
                 handles.rep(params[0] as u32, ty).map(u64::from)
             })
         }
         BuiltinKind::ResourceDrop(resource) => {
             let ty = resource_type(components, *resource);
-            numeric(store, &[I32], None, move |store, params| {
+            numeric(store, (CANONICAL, "resource.drop"), &[I32], None, move |store, params| {
                 check_flags(store.core(), flags)?;
                 resource_drop(&mut StoreContextMut::new(store), at, ty, params[0] as u32)
             })
         }
         BuiltinKind::ContextGet(slot) => {
             let slot = *slot;
-            numeric(store, &[], Some(I32), move |store, _| Ok(u64::from(*context(store, slot)?)))
+            numeric(store, (CANONICAL, "context.get"), &[], Some(I32), move |store, _| {
+                Ok(u64::from(*context(store, slot)?))
+            })
         }
         BuiltinKind::ContextSet(slot) => {
             let slot = *slot;
-            numeric(store, &[I32], None, move |store, params| {
+            numeric(store, (CANONICAL, "context.set"), &[I32], None, move |store, params| {
                 *context(store, slot)? = params[0] as u32;
                 Ok(0)
             })
         }
-        BuiltinKind::BackpressureInc => numeric(store, &[], None, move |store, _| backpressure(store, at, 1)),
+        BuiltinKind::BackpressureInc => {
+            numeric(store, (CANONICAL, "backpressure.inc"), &[], None, move |store, _| {
+                backpressure(store, at, 1)
+            })
+        }
         BuiltinKind::BackpressureDec => {
-            numeric(store, &[], None, move |store, _| backpressure(store, at, -1))
+            numeric(store, (CANONICAL, "backpressure.dec"), &[], None, move |store, _| {
+                backpressure(store, at, -1)
+            })
         }
         BuiltinKind::Unsupported { name, params, result } => {
             let name = *name;
-            numeric(store, params, *result, move |store, _| {
+            numeric(store, (CANONICAL, name), params, *result, move |store, _| {
                 check_flags(store.core(), flags)?;
                 bail!("the component calls `{name}`, which belljar does not have yet")
             })
@@ -135,16 +144,20 @@ pub(super) fn create<T: 'static>(
     }
 }
 
-/// Creates a function that takes and returns numbers.
+/// What stacks call the interface of what the component model provides.
+const CANONICAL: &str = "canon";
+
+/// Creates a function that takes and returns numbers. `name` is what stacks show.
 fn numeric<T: 'static>(
     store: &mut StoreContextMut<'_, T>,
+    name: (&str, &str),
     params: &[FlatType],
     result: Option<FlatType>,
     func: impl Fn(&mut StoreInner<T>, &[u64]) -> Result<u64> + Send + Sync + 'static,
 ) -> Result<Func> {
     let params = params.iter().map(|ty| core_type(*ty)).collect::<Vec<_>>();
     let ty = FuncType::new(store.engine(), params, result.map(core_type));
-    Func::numeric(store, ty, func)
+    Func::numeric(store, name, ty, func)
 }
 
 /// Creates a lowered function that has no adapter: one of the host, or one of another component.
@@ -162,9 +175,10 @@ fn lower<T: 'static>(
     let function = &component.plan().funcs[func.index()];
     let (params, results) = lowered_type(&function.ty, parts.address);
     let (result, ty) = (results.first().copied(), function.ty.clone());
+    let (interface, name) = shown_name(function);
     if let FuncOrigin::Imported(_) = &function.origin {
         let host = host_func(store, at.instance, func)?;
-        return numeric(store, &params, result, move |store, passed| {
+        return numeric(store, (&interface, &name), &params, result, move |store, passed| {
             check_flags(store.core(), flags)?;
             let mut store = StoreContextMut::new(store);
             // For the handles that the host gets.
@@ -177,7 +191,7 @@ fn lower<T: 'static>(
             Ok(flat.bits().first().copied().unwrap_or_default())
         });
     }
-    numeric(store, &params, result, move |store, passed| {
+    numeric(store, (&interface, &name), &params, result, move |store, passed| {
         check_flags(store.core(), flags)?;
         let mut store = StoreContextMut::new(store);
         let mut guest = Guest::new(&mut store, at, &parts, 0);
@@ -188,6 +202,21 @@ fn lower<T: 'static>(
         guest.give_back();
         Ok(flat.bits().first().copied().unwrap_or_default())
     })
+}
+
+/// Returns what stacks call a function: its interface, and its name there.
+fn shown_name(func: &Function) -> (String, String) {
+    let path = match &func.origin {
+        FuncOrigin::Imported(path) => path.join("#"),
+        FuncOrigin::Lifted { .. } => {
+            func.name.as_deref().unwrap_or("function of another component").to_string()
+        }
+    };
+    match path.rsplit_once('#') {
+        Some((interface, name)) => (interface.to_string(), name.to_string()),
+        // What toolchains call the interface of functions that a world imports itself.
+        None => ("$root".to_string(), path),
+    }
 }
 
 /// Returns the error of a call of another component. An exception does not go on in the caller.

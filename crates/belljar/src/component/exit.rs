@@ -1,8 +1,10 @@
 //! How calls of an instance end: results, errors and panics by one path.
 
 use super::instance_flags::close;
-use super::state::StoreComponents;
+use super::state::{FuncId, StoreComponents};
 use crate::{Result, StoreContextMut};
+use belljar_core::OutsideText;
+use belljar_vm::StoreCore;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 
 /// What a call has returned, or the panic of a host function that ended it.
@@ -19,6 +21,19 @@ pub(super) fn attempt<R>(call: impl FnOnce() -> Result<R>) -> Ended<R> {
 /// Returns the result of a call that nothing is left of. A panic goes on.
 pub(super) fn result_of<R>(ended: Ended<R>) -> Result<R> {
     ended.unwrap_or_else(|panic| resume_unwind(panic))
+}
+
+/// Adds to an error which function was called, for its long form.
+pub(super) fn in_call_of<R>(store: &StoreCore, func: FuncId, ended: Result<R>) -> Result<R> {
+    ended.map_err(|error| {
+        let components = StoreComponents::of(store);
+        let instance = components.and_then(|all| all.instances.get(func.instance as usize));
+        let name = instance.and_then(|all| all.component.plan().funcs[func.func.index()].name.clone());
+        match name {
+            Some(name) => error.attach(format!("in a call of the component's {}", OutsideText::new(&*name))),
+            None => error,
+        }
+    })
 }
 
 /// Ends a call of an instance, which is closed unless the call has succeeded. A panic goes on. `running` is the number of

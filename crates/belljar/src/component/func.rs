@@ -1,6 +1,6 @@
 //! Functions of components.
 
-use super::exit::{attempt, leave};
+use super::exit::{attempt, in_call_of, leave};
 use super::guest::{Guest, call_core, number_func};
 use super::host_handles::{give, take};
 use super::lifted::{Lifted, Parts};
@@ -88,7 +88,8 @@ impl Func {
         });
         let components = StoreComponents::of_mut(store.0.core_mut());
         lent.into_iter().for_each(|number| components.host.give_back(number));
-        let returned = leave(&mut store, self.instance, running, ended)?;
+        let returned = leave(&mut store, self.instance, running, ended);
+        let returned = in_call_of(store.0.core(), self.id(), returned)?;
         if let (Some(value), Some(ty), Some(result)) = (returned, ty.result(), results.first_mut()) {
             *result = value.convert(ty, &mut |_, passed| give(&mut store, passed, None))?;
         }

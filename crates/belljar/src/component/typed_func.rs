@@ -1,6 +1,6 @@
 //! Functions of components with Rust types.
 
-use super::exit::{attempt, leave};
+use super::exit::{attempt, in_call_of, leave};
 use super::func::{Func, call_func, look_up};
 use super::state::{HostTypesOf, StoreComponents};
 use crate::context::check_store;
@@ -101,7 +101,10 @@ impl<Params: LowerParams, Return: LiftResults> TypedFunc<Params, Return> {
                 components.end_calls_after(running);
                 Ok(result)
             }
-            ended => leave(&mut store, id.instance, running, ended),
+            ended => {
+                let left = leave(&mut store, id.instance, running, ended);
+                in_call_of(store.0.core(), id, left)
+            }
         }
     }
 

@@ -1,5 +1,6 @@
 //! The bench program of belljar: see the library.
 
+mod command;
 mod sandbox;
 mod watch;
 
@@ -81,6 +82,11 @@ impl bench_runner::Engine for Belljar {
     }
 
     fn component_call(&self, component: &[u8], call: ComponentCall, meter: &Meter) -> Result<f64> {
+        match call {
+            ComponentCall::Command => return command::fresh(&self.0, meter),
+            ComponentCall::CleanCommand => return command::clean(&self.0, meter),
+            _ => {}
+        }
         let component = component::Component::from_binary(&self.0, component)?;
         let mut linker = component::Linker::new(&self.0);
         linker
