@@ -29,6 +29,7 @@ mod threads;
 
 pub(crate) use dir_grant::DirGrant;
 pub(crate) use env_var::EnvVar;
+pub(crate) use invoke::Call;
 pub(crate) use memory_budget::MemoryBudget;
 pub(crate) use options::RunOptions;
 pub(crate) use outcome::of_guest_error as outcome_of;

@@ -9,6 +9,7 @@ use crate::exit_code::ExitCode;
 use crate::failure::{Failure, WithExitCode};
 use crate::module_file::ModuleFile;
 use crate::progress::{Meter, with_progress};
+use crate::snapshot::SnapshotNote;
 use crate::user_cache;
 use belljar::component::{Component, Instance, InstancePre, Linker, Val};
 use belljar::error::Context;
@@ -67,6 +68,11 @@ impl RunOptions {
         }
         let component = with_progress(|| file.describe_work(), meter, || file.compile_component(&engine))
             .map_err(|failure| self.explain_limit(failure))?;
+        if let Some(note) =
+            SnapshotNote::of_component(&component).map_err(|error| self.cannot_start(error))?
+        {
+            note.check_dirs(&self.dir).map_err(|why| self.cannot_start(Error::msg(why)))?;
+        }
         let pre = linker.instantiate_pre(&component).map_err(|error| self.cannot_start(error))?;
         let entry = match &self.invoke {
             None => Entry::Run,

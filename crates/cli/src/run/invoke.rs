@@ -7,10 +7,11 @@ use std::sync::Arc;
 
 /// A call from the command line: `name(1, "two")`, or a name with arguments.
 #[derive(Debug)]
-pub(super) struct Call {
+pub(crate) struct Call {
     /// The names on the way to the function: its own is the last.
-    pub(super) path: Vec<String>,
+    pub(crate) path: Vec<String>,
     pub(super) arguments: Vec<Val>,
+    pub(crate) ty: Arc<FuncType>,
 }
 
 /// A function that a component exports.
@@ -39,7 +40,7 @@ impl Call {
     ///
     /// Returns an error if there is no such function, naming those that there are, or if an argument is not of the
     /// parameter's type.
-    pub(super) fn read(component: &Component, text: &str, rest: &[String]) -> Result<Self> {
+    pub(crate) fn read(component: &Component, text: &str, rest: &[String]) -> Result<Self> {
         let (name, in_parentheses) = match text.split_once('(') {
             Some((name, _)) => (name.trim(), Some(&text[name.len()..])),
             None => (text.trim(), None),
@@ -66,7 +67,7 @@ impl Call {
                 read.collect::<Result<_>>().map_err(|error| error.context(context()))?
             }
         };
-        Ok(Self { path: function.path, arguments })
+        Ok(Self { path: function.path, arguments, ty: function.ty })
     }
 }
 

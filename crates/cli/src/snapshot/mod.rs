@@ -1,5 +1,7 @@
 //! `belljar snapshot`: runs a program's initialization and saves the resulting state as an artifact.
 
+mod component;
+
 use crate::byte_size::ByteSize;
 use crate::exit_code::ExitCode;
 use crate::failure::{Failure, WithExitCode};
@@ -11,6 +13,7 @@ use crate::progress::{Meter, with_progress};
 use crate::proposals::Proposals;
 use crate::run::{DirGrant, EnvVar, MemoryBudget, outcome_of};
 use crate::user_cache;
+use belljar::component::Component;
 use belljar::error::Context;
 use belljar::{
     ArtifactOptions, Config, Engine, Error, ExternType, Instance, Linker, Module, OutsideText, SigningKey,
@@ -18,8 +21,9 @@ use belljar::{
 };
 use belljar_wasi::{SavedDescriptors, WasiCtx, WasiCtxBuilder};
 use clap::Args;
+use component::Initialized;
 use serde::{Deserialize, Serialize};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -41,7 +45,7 @@ its state cannot be saved, 74 if the snapshot cannot be written; 134 if the init
 #[derive(Args, Clone, Debug)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct SnapshotOptions {
-    /// The module, in binary (.wasm) or text format (.wat), or an artifact of it
+    /// The module or component, in binary (.wasm) or text format (.wat), or an artifact of it
     #[arg(value_hint = clap::ValueHint::FilePath)]
     file: PathBuf,
 
@@ -49,9 +53,10 @@ pub(crate) struct SnapshotOptions {
     #[arg(short, long, value_name = "OUT", value_hint = clap::ValueHint::FilePath)]
     output: Option<PathBuf>,
 
-    /// Call this exported function, which has no parameters [default: only instantiate the module]
+    /// Call this exported function, which has no parameters [default: only instantiate it]
     ///
-    /// `_initialize` is called before it, if exported.
+    /// A module's `_initialize` is called before it, if exported. Functions of a component are named as for
+    /// `belljar run --invoke`.
     #[arg(long, value_name = "FUNC")]
     invoke: Option<String>,
 
@@ -118,7 +123,20 @@ impl SnapshotNote {
     ///
     /// Returns an error if the metadata is damaged, or was not written by this program.
     pub(crate) fn of(module: &Module) -> Result<Option<Self>, Error> {
-        let Some(note) = module.snapshot_note()? else { return Ok(None) };
+        Self::read(module.snapshot_note()?)
+    }
+
+    /// Reads the metadata of a component's snapshot, if it is a snapshot.
+    ///
+    /// # Errors
+    ///
+    /// Returns an error as [`SnapshotNote::of`] does.
+    pub(crate) fn of_component(component: &Component) -> Result<Option<Self>, Error> {
+        Self::read(component.snapshot_note()?)
+    }
+
+    fn read(note: Option<Vec<u8>>) -> Result<Option<Self>, Error> {
+        let Some(note) = note else { return Ok(None) };
         let note = serde_json::from_slice(&note);
         note.map(Some)
             .context("the snapshot was not made by `belljar snapshot`: it does not say how it is to be run")
@@ -191,6 +209,12 @@ impl SnapshotOptions {
             .and_then(|()| check(&output))
             .with_context(|| cannot_write(&output))
             .with_exit_code(ExitCode::Unwritable)?;
+        if file.is_component() || file.is_compiled_component() {
+            return match self.snapshot_component((&engine, &meter), &file, wasi, key.as_ref())? {
+                Initialized::Snapshot(snapshot) => self.write(&output, &snapshot),
+                Initialized::Failed(code) => Ok(code),
+            };
+        }
         AvailableImports::new(&linker(&engine).with_exit_code(ExitCode::Bug)?, false)
             .check(&file)
             .map_err(|problem| self.refuse(problem))?;
@@ -213,13 +237,23 @@ impl SnapshotOptions {
         let kept =
             kept.with_context(|| format!("could not save the state of {}", OutsideText::new(&self.file)));
         let snapshot = kept.with_exit_code(ExitCode::CannotStart)?;
-        write(&output, Readers::Usual, |out| out.write_all(&snapshot))
-            .with_context(|| cannot_write(&output))
+        self.write(&output, &snapshot)
+    }
+
+    /// Writes a snapshot to its file.
+    fn write(&self, output: &Path, snapshot: &[u8]) -> Result<u8, Failure> {
+        write(output, Readers::Usual, |out| out.write_all(snapshot))
+            .with_context(|| cannot_write(output))
             .with_exit_code(ExitCode::Unwritable)?;
         if self.output.is_none() {
-            complain(&format!("wrote {} ({})", OutsideText::new(&output), ByteSize(snapshot.len() as u64)));
+            complain(&format!("wrote {} ({})", OutsideText::new(output), ByteSize(snapshot.len() as u64)));
         }
         Ok(ExitCode::Success as u8)
+    }
+
+    /// Returns the guest's names of the directories that it was given.
+    fn guest_dirs(&self) -> Vec<String> {
+        self.dir.iter().map(|dir| dir.guest().into()).collect()
     }
 
     fn name(&self) -> String {
@@ -283,13 +317,22 @@ impl SnapshotOptions {
         let descriptors = descriptors
             .context("the initialization leaves something open that a later run cannot restore")?;
         let descriptors = Some(descriptors).filter(|descriptors| !descriptors.are_as_given());
-        let dirs = self.dir.iter().map(|dir| dir.guest().into()).collect();
-        let note = SnapshotNote { invoked: self.invoke.clone(), dirs, descriptors };
+        let note = SnapshotNote { invoked: self.invoke.clone(), dirs: self.guest_dirs(), descriptors };
+        self.save(store, &note, key)
+    }
+
+    /// Saves the state of a store with a note.
+    fn save<T: 'static>(
+        &self,
+        store: &mut Store<T>,
+        note: &SnapshotNote,
+        key: Option<&SigningKey>,
+    ) -> Result<Vec<u8>, Error> {
         let mut options = ArtifactOptions::new();
         if let Some(key) = key {
             options = options.sign(key);
         }
-        store.snapshot(&serde_json::to_vec(&note)?, options)
+        store.snapshot(&serde_json::to_vec(note)?, options)
     }
 
     /// Returns the failure for a module with unsuitable imports.
