@@ -29,6 +29,11 @@ impl bench_runner::Engine for Wasmtime {
         Ok(Module::from_binary(&self.0, wasm)?)
     }
 
+    fn compile_component(&self, wasm: &[u8]) -> Result<()> {
+        component::Component::from_binary(&self.0, wasm)?;
+        Ok(())
+    }
+
     #[allow(unsafe_code)]
     fn load(&self, compiled: &Path, wasm: &Path) -> Result<Module> {
         if !compiled.exists() {

@@ -78,14 +78,35 @@ fn module<E: Engine>(engine: &E, file: &Path) -> Result<(E::Module, Duration)> {
 fn compile<E: Engine>(file: &Path, rounds: u32) -> Result<()> {
     let engine = E::new(directory("BENCH_CACHE"))?;
     for _ in 0..rounds {
-        let (module, took) = module(&engine, file)?;
-        black_box(module);
+        let took = match is_component(file)? {
+            true => {
+                let component = std::fs::read(file)?;
+                let start = Instant::now();
+                engine.compile_component(black_box(&component))?;
+                start.elapsed()
+            }
+            false => {
+                let (module, took) = module(&engine, file)?;
+                black_box(module);
+                took
+            }
+        };
         println!("{}", Figure::Compile.line(took.as_nanos() as f64));
     }
     if let Some(bytes) = peak() {
         println!("{}", Figure::Peak.line(bytes));
     }
     Ok(())
+}
+
+/// Returns whether a file contains a component, by its first bytes.
+fn is_component(file: &Path) -> Result<bool> {
+    let mut first = [0; 8];
+    let read =
+        std::fs::File::open(file).and_then(|mut file| std::io::Read::read_exact(&mut file, &mut first));
+    read.with_context(|| file.display().to_string())?;
+    // A version, and the layer: 0 for modules.
+    Ok(first[6..] == [1, 0])
 }
 
 /// Returns the peak resident memory of this process in bytes, if the system reports it.

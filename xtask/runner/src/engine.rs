@@ -44,6 +44,16 @@ pub trait Engine: Sized {
     /// Returns an error if the engine refuses it.
     fn compile(&self, wasm: &[u8]) -> Result<Self::Module>;
 
+    /// Compiles a component.
+    ///
+    /// # Errors
+    ///
+    /// As for [`Self::sandbox`].
+    fn compile_component(&self, wasm: &[u8]) -> Result<()> {
+        let _ = wasm;
+        anyhow::bail!("this engine has no components")
+    }
+
     /// Runs a WASI command to its end.
     ///
     /// # Errors

@@ -4,6 +4,7 @@ use crate::bench::binary::{Binaries, Binary};
 use crate::bench::contender::Contender;
 use crate::bench::directories::Directories;
 use crate::bench::item::{Entry, FigureSource, Item};
+use crate::cargo::target;
 use anyhow::{Context, Result};
 use bench_runner::{ComponentCall, Figure};
 use std::process::Command;
@@ -16,7 +17,17 @@ pub(crate) fn items(_: &Directories, contenders: &[Contender]) -> Result<Vec<Ent
         let words = [NAME.into(), figure.name().into()];
         Entry::Item(Item::of_runners(name, contenders, &words, FigureSource::Figure(figure)))
     };
-    Ok(ComponentCall::ALL.map(item).into())
+    let compiled = ["python", "javascript"].map(|name| {
+        let file = target().join("real-components").join(name).with_extension("wasm");
+        let shown = format!("compile {name}");
+        if !file.exists() {
+            let reason = "`cargo xtask real-components` makes it".into();
+            return Entry::Skipped { name: shown, reason };
+        }
+        let words = ["compile".into(), file.display().to_string(), "1".into()];
+        Entry::Item(Item::of_runners(shown, contenders, &words, FigureSource::Figure(Figure::Compile)))
+    });
+    Ok(ComponentCall::ALL.map(item).into_iter().chain(compiled).collect())
 }
 
 /// Prints how long calls with 1 MiB take, compared with copies of as many bytes.

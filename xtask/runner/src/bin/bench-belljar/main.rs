@@ -40,6 +40,11 @@ impl bench_runner::Engine for Belljar {
         Ok(Module::from_binary(&self.0, wasm)?)
     }
 
+    fn compile_component(&self, wasm: &[u8]) -> Result<()> {
+        component::Component::from_binary(&self.0, wasm)?;
+        Ok(())
+    }
+
     fn run(&self, module: &Module, program: &Program) -> Result<Ended> {
         let mut linker: Linker<WasiCtx> = Linker::new(&self.0);
         p1::add_to_linker(&mut linker, |ctx| ctx)?;
