@@ -389,6 +389,25 @@ fn values_of_random_types_arrive_as_they_were() {
 }
 
 #[test]
+fn flags_of_all_numbers_arrive_as_they_were() {
+    let engine = engine();
+    for count in 1..=32 {
+        let names: Box<[Arc<str>]> = (0..count).map(|i| Arc::from(format!("n{i}"))).collect();
+        let flags = |keep: &dyn Fn(usize) -> bool| {
+            let kept = names.iter().enumerate().filter(|(i, _)| keep(*i)).map(|(_, name)| name.to_string());
+            Val::List(vec![Val::Flags(kept.collect())])
+        };
+        let values =
+            [flags(&|_| true), flags(&|_| false), flags(&|i| i + 1 == count), flags(&|i| i % 3 == 0)];
+        let list = Type::List(Arc::new(Type::Flags(Arc::new(types::Flags::new(names.clone())))));
+        let text = chain(&list, SIDES[0], SIDES[1]);
+        for component in both(&engine, &text) {
+            assert_eq!(echo(&engine, &component, &list, &values), values, "{count} flags");
+        }
+    }
+}
+
+#[test]
 fn strings_of_all_lengths_are_transcoded() {
     let engine = engine();
     let ty = Type::Tuple(Arc::new(types::Tuple::new([Type::String].into())));
