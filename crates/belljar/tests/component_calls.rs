@@ -1051,6 +1051,38 @@ fn allocators_may_have_types_of_their_own() {
     assert_eq!(numbers(&engine, text), [67, 67]);
 }
 
+#[test]
+fn text_that_an_allocator_moves_is_read_where_it_then_is() {
+    let engine = Engine::default();
+    // The allocator of `$B` moves nothing when it makes room: "ab" has gone when "д" shows that it has to be UTF-16.
+    let text = r#"(component
+        (component $B
+            (core module $m
+                (memory (export "memory") 1)
+                (func (export "realloc") (param $old i32) (param $old_size i32) (param i32) (param $size i32) (result i32)
+                    (if (i32.eqz (local.get $old)) (then (return (i32.const 64))))
+                    (if (i32.lt_u (local.get $old_size) (local.get $size)) (then (return (i32.const 128))))
+                    (local.get $old))
+                (func (export "f") (param i32 i32) (result i32)
+                    (i32.add (i32.load (local.get 0)) (i32.load16_u offset=4 (local.get 0)))))
+            (core instance $m (instantiate $m))
+            (func (export "f") (param "a" string) (result u32) (canon lift (core func $m "f")
+                (memory (core memory $m "memory")) (realloc (core func $m "realloc")) string-encoding=latin1+utf16)))
+        (component $A
+            (import "f" (func $f (param "a" string) (result u32)))
+            (core module $libc (memory (export "memory") 1) (data (i32.const 0) "abд"))
+            (core instance $libc (instantiate $libc))
+            (core func $f (canon lower (func $f) (memory (core memory $libc "memory"))))
+            (core module $m (import "" "f" (func $f (param i32 i32) (result i32)))
+                (func (export "run") (result i32) (call $f (i32.const 0) (i32.const 4))))
+            (core instance $m (instantiate $m (with "" (instance (export "f" (func $f))))))
+            (func (export "run") (result u32) (canon lift (core func $m "run"))))
+        (instance $b (instantiate $B))
+        (instance $a (instantiate $A (with "f" (func $b "f"))))
+        (export "run" (func $a "run")))"#;
+    assert_eq!(numbers(&engine, text), [0x434, 0x434]);
+}
+
 /// Writes components that pass handles: `$R` implements a resource, `$C` gets handles, and `$A` calls both.
 fn with_handles(call: &str, of_c: &str) -> String {
     let resource = r#"(import "r" (type $r (sub resource)))
