@@ -2,7 +2,8 @@
 //!
 //! `generate` creates a module of a `Family` from an input; `compare` makes the same calls in two engines, each behind
 //! the trait `Runner`, and panics if they differ. `engines` has one file for each engine; belljar and Wasmtime have
-//! the same interface, so one source file, `engines/embedding.rs`, is compiled against both.
+//! the same interface, so one source file, `engines/embedding.rs`, is compiled against both. `components` does the same
+//! with components.
 //!
 //! ```sh
 //! cargo fuzz run gc --sanitizer none --no-trace-compares -- -entropic=0 -use_counters=0
@@ -11,9 +12,11 @@
 //! The last three options make it more than ten times as fast: two compilers have hundreds of thousands of branches, and
 //! libFuzzer's bookkeeping for them (what they compare, how often each was taken, which are rare) takes longer than the run.
 //!
-//! If the environment variable `FUZZ_MODULE` is set, the generated module is written to that file before it runs.
+//! If the environment variable `FUZZ_MODULE` is set, the generated module is written to that file before it runs; a
+//! component as text, and why its calls failed is printed.
 
 mod compare;
+pub mod components;
 mod engines;
 mod generate;
 mod generated;

@@ -389,6 +389,25 @@ fn values_of_random_types_arrive_as_they_were() {
 }
 
 #[test]
+fn flags_of_all_numbers_arrive_as_they_were() {
+    let engine = engine();
+    for count in 1..=32 {
+        let names: Box<[Arc<str>]> = (0..count).map(|i| Arc::from(format!("n{i}"))).collect();
+        let flags = |keep: &dyn Fn(usize) -> bool| {
+            let kept = names.iter().enumerate().filter(|(i, _)| keep(*i)).map(|(_, name)| name.to_string());
+            Val::List(vec![Val::Flags(kept.collect())])
+        };
+        let values =
+            [flags(&|_| true), flags(&|_| false), flags(&|i| i + 1 == count), flags(&|i| i % 3 == 0)];
+        let list = Type::List(Arc::new(Type::Flags(Arc::new(types::Flags::new(names.clone())))));
+        let text = chain(&list, SIDES[0], SIDES[1]);
+        for component in both(&engine, &text) {
+            assert_eq!(echo(&engine, &component, &list, &values), values, "{count} flags");
+        }
+    }
+}
+
+#[test]
 fn strings_of_all_lengths_are_transcoded() {
     let engine = engine();
     let ty = Type::Tuple(Arc::new(types::Tuple::new([Type::String].into())));
@@ -1030,6 +1049,38 @@ fn allocators_may_have_types_of_their_own() {
         (instance $a (instantiate $A (with "f" (func $b "f"))))
         (export "run" (func $a "run")))"#;
     assert_eq!(numbers(&engine, text), [67, 67]);
+}
+
+#[test]
+fn text_that_an_allocator_moves_is_read_where_it_then_is() {
+    let engine = Engine::default();
+    // The allocator of `$B` moves nothing when it makes room: "ab" has gone when "д" shows that it has to be UTF-16.
+    let text = r#"(component
+        (component $B
+            (core module $m
+                (memory (export "memory") 1)
+                (func (export "realloc") (param $old i32) (param $old_size i32) (param i32) (param $size i32) (result i32)
+                    (if (i32.eqz (local.get $old)) (then (return (i32.const 64))))
+                    (if (i32.lt_u (local.get $old_size) (local.get $size)) (then (return (i32.const 128))))
+                    (local.get $old))
+                (func (export "f") (param i32 i32) (result i32)
+                    (i32.add (i32.load (local.get 0)) (i32.load16_u offset=4 (local.get 0)))))
+            (core instance $m (instantiate $m))
+            (func (export "f") (param "a" string) (result u32) (canon lift (core func $m "f")
+                (memory (core memory $m "memory")) (realloc (core func $m "realloc")) string-encoding=latin1+utf16)))
+        (component $A
+            (import "f" (func $f (param "a" string) (result u32)))
+            (core module $libc (memory (export "memory") 1) (data (i32.const 0) "abд"))
+            (core instance $libc (instantiate $libc))
+            (core func $f (canon lower (func $f) (memory (core memory $libc "memory"))))
+            (core module $m (import "" "f" (func $f (param i32 i32) (result i32)))
+                (func (export "run") (result i32) (call $f (i32.const 0) (i32.const 4))))
+            (core instance $m (instantiate $m (with "" (instance (export "f" (func $f))))))
+            (func (export "run") (result u32) (canon lift (core func $m "run"))))
+        (instance $b (instantiate $B))
+        (instance $a (instantiate $A (with "f" (func $b "f"))))
+        (export "run" (func $a "run")))"#;
+    assert_eq!(numbers(&engine, text), [0x434, 0x434]);
 }
 
 /// Writes components that pass handles: `$R` implements a resource, `$C` gets handles, and `$A` calls both.

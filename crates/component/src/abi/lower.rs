@@ -326,21 +326,30 @@ fn store_utf16(cx: &mut LowerContext<'_>, at: u64, text: &str) -> Result<u64> {
     Ok(units.len() as u64 / 2)
 }
 
-/// Lowers a string as Latin-1 up to the first character that has none, and then again as UTF-16.
+/// Lowers a string as Latin-1 up to the first character that has none. Then what was written is made UTF-16 where the
+/// allocator has moved it, as adapters do, and the rest follows.
 fn lower_compact(cx: &mut LowerContext<'_>, text: &str) -> Result<(u64, u64)> {
     let length = size_of_list(text.len() as u64, 1, "string")?;
     let at = allocate(cx, 2, length)?;
-    let latin: Vec<u8> = text.chars().map_while(|char| u8::try_from(u32::from(char)).ok()).collect();
-    let is_latin = latin.len() == text.chars().count();
-    range_mut(cx.memory()?, at, latin.len() as u64)?.copy_from_slice(&latin);
-    if is_latin {
-        let used = latin.len() as u64;
+    let (latin, rest) = match text.char_indices().find(|(_, char)| u32::from(*char) > 0xff) {
+        Some((other, _)) => text.split_at(other),
+        None => (text, ""),
+    };
+    let latin: Vec<u8> = latin.chars().map(|char| u32::from(char) as u8).collect();
+    let used = latin.len() as u64;
+    range_mut(cx.memory()?, at, used)?.copy_from_slice(&latin);
+    if rest.is_empty() {
         let at = if used < length { reallocate(cx, at, length, 2, used)? } else { at };
         return Ok((at, used));
     }
     let room = size_of_list(length, 2, "string")?;
     let at = reallocate(cx, at, length, 2, room)?;
-    let units = store_utf16(cx, at, text)?;
+    let written = range_mut(cx.memory()?, at, 2 * used)?;
+    for i in (0..latin.len()).rev() {
+        written[2 * i] = written[i];
+        written[2 * i + 1] = 0;
+    }
+    let units = used + store_utf16(cx, at + 2 * used, rest)?;
     let at = if 2 * units < room { reallocate(cx, at, room, 2, 2 * units)? } else { at };
     Ok((at, units | utf16_tag(cx.address())))
 }

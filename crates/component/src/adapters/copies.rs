@@ -24,7 +24,8 @@ fn normalize(b: &mut Body, size: u32, signed: bool) {
 fn named_bits(names: usize, word: usize) -> i32 {
     match names - 32 * word {
         32.. => -1,
-        names => (1 << names) - 1,
+        // Without a sign: 31 names leave only the uppermost bit.
+        names => ((1_u32 << names) - 1) as i32,
     }
 }
 
