@@ -178,16 +178,19 @@ fn lower<T: 'static>(
     let (interface, name) = shown_name(function);
     if let FuncOrigin::Imported(_) = &function.origin {
         let host = host_func(store, at.instance, func)?;
+        let lends = ty.params().iter().any(|(_, ty)| ty.has_borrow());
         return numeric(store, (&interface, &name), &params, result, move |store, passed| {
             check_flags(store.core(), flags)?;
             let mut store = StoreContextMut::new(store);
             // For the handles that the host gets.
-            let call = StoreComponents::of_mut(store.0.core_mut()).begin_call();
+            let call = lends.then(|| StoreComponents::of_mut(store.0.core_mut()).begin_call());
             let mut guest = Guest::new(&mut store, at, &parts, 0);
             let mut flat = FlatSink::default();
             host.call(&mut guest, &ty, passed, &mut flat)?;
             guest.give_back();
-            StoreComponents::of_mut(store.0.core_mut()).end_call(call);
+            if let Some(call) = call {
+                StoreComponents::of_mut(store.0.core_mut()).end_call(call);
+            }
             Ok(flat.bits().first().copied().unwrap_or_default())
         });
     }
