@@ -1376,7 +1376,7 @@ fn stacks_and_errors_name_functions_of_wit() {
         go_on.send(()).unwrap();
         assert_eq!(stack.host_function(), Some(("my:host/api@1.0.0", "wait")));
         let names: Vec<_> =
-            stack.frames().iter().map(|frame| (frame.module_name(), frame.func_name())).collect();
+            stack.backtrace().frames().iter().map(|frame| (frame.module_name(), frame.func_name())).collect();
         assert_eq!(names, [(Some("tool"), Some("inner")), (Some("tool"), Some("run"))]);
     });
     let error = run.call(&mut store, (true,)).unwrap_err();

@@ -287,7 +287,7 @@ fn resources_of_the_host_are_no_part_of_the_initial_state() {
     let template = SandboxTemplate::new(pre, || Ok(())).init("init");
     let error = template.build().unwrap_err().to_string();
     assert!(error.starts_with("the guest holds resources of the host after its initialization"), "{error}");
-    assert!(error.contains("Thing"), "{error}");
+    assert!(error.contains("initialization (thing): "), "{error}");
     let mut sandbox = template.keep_host_resources(true).build().unwrap();
     for _ in 0..2 {
         assert_eq!(sandbox.call::<(), (u32,)>("read", ()).unwrap(), (17,));

@@ -27,6 +27,7 @@ mod start;
 mod stop;
 mod threads;
 
+pub(crate) use component_program::OFFERED;
 pub(crate) use dir_grant::DirGrant;
 pub(crate) use env_var::EnvVar;
 pub(crate) use invoke::Call;

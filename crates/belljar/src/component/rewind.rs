@@ -9,7 +9,8 @@ use super::lifted::Parts;
 use super::state::{Instantiated, StoreComponents, guest_type};
 use crate::Result;
 use crate::store_extension::part_since;
-use belljar_core::{Context, ensure};
+use belljar_component::{Resource, ResourceTypeId};
+use belljar_core::{Context, OutsideText, ensure};
 use belljar_vm::{Checkpoint, NumberFunc, StoreCore, StoreId};
 
 /// The bytes for transcoding that are kept when a store is rewound.
@@ -33,14 +34,30 @@ impl StoreComponents {
         }
     }
 
-    /// Returns the resource types of the host that guests have handles of.
+    /// Returns the resource types of the host that guests have handles of, as components import them.
     pub(super) fn host_types_in_use(&self) -> Vec<String> {
         let inner = self.instances.iter().flat_map(|instance| &instance.inner);
         let mut types = inner.flat_map(|inner| inner.handles.types()).collect::<Vec<_>>();
         types.sort_unstable_by_key(|ty| ty.0);
         types.dedup();
-        let states = types.iter().map(|ty| &self.resource_types[ty.0 as usize]);
-        states.filter(|state| state.of.is_none()).map(|state| format!("{:?}", state.ty)).collect()
+        types.retain(|ty| self.resource_types[ty.0 as usize].of.is_none());
+        types.into_iter().map(|ty| self.name_of(ty)).collect()
+    }
+
+    /// Returns what a component imports a resource type as.
+    fn name_of(&self, ty: ResourceTypeId) -> String {
+        let all = self
+            .instances
+            .iter()
+            .flat_map(|instance| instance.component.plan().resources.iter().zip(&instance.resources));
+        let path = all.into_iter().find_map(|(resource, found)| match resource {
+            Resource::Imported(path) if *found == ty => Some(path.join("#")),
+            _ => None,
+        });
+        match path {
+            Some(path) => OutsideText::new(&path).to_string(),
+            None => format!("{:?}", self.resource_types[ty.0 as usize].ty),
+        }
     }
 
     /// Restores handles and counts, in a store with the same components. Returns whether it has these.

@@ -36,7 +36,7 @@ const RUN: [&str; 2] = ["wasi:cli/run@0.2.12", "run"];
 const MAX_LISTED: usize = 20;
 
 /// What components can import.
-const OFFERED: &str = "belljar has wasi:cli, wasi:clocks, wasi:filesystem, wasi:http, wasi:io, wasi:random and wasi:sockets, at version \
+pub(crate) const OFFERED: &str = "belljar has wasi:cli, wasi:clocks, wasi:filesystem, wasi:http, wasi:io, wasi:random and wasi:sockets, at version \
                        0.2.12 and those before it; `belljar wit` shows what a component imports";
 
 /// How a component has ended that was not ended by an error.

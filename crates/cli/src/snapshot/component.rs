@@ -1,12 +1,13 @@
 //! Snapshots of components.
 
-use super::{SnapshotNote, SnapshotOptions};
+use super::note::SnapshotNote;
+use super::options::SnapshotOptions;
 use crate::exit_code::ExitCode;
 use crate::failure::{Failure, WithExitCode};
 use crate::module_file::ModuleFile;
 use crate::output::complain;
 use crate::progress::{Meter, with_progress};
-use crate::run::{Call, MemoryBudget, outcome_of};
+use crate::run::{Call, MemoryBudget, OFFERED, outcome_of};
 use crate::user_cache;
 use belljar::component::{Component, InstancePre, Linker, ResourceTable};
 use belljar::error::Context;
@@ -61,7 +62,7 @@ impl SnapshotOptions {
         // An invalid component is refused when it is compiled.
         let missing = linker.missing_imports(file.bytes()).unwrap_or_default();
         if !missing.is_empty() {
-            return Err(cannot_start(Error::msg(missing.join("\n"))));
+            return Err(cannot_start(Error::msg(format!("{}\n{OFFERED}", missing.join("\n")))));
         }
         let component = with_progress(|| file.describe_work(), meter, || file.compile_component(engine))?;
         user_cache::report_problems(engine);
