@@ -7,7 +7,7 @@
 
 use arbitrary::Unstructured;
 use belljar::component::{Component, Linker, Val};
-use belljar::{Config, Engine, Limits, Store, WasmFeatures};
+use belljar::{Config, Engine, Error, Limits, Store, WasmFeatures};
 use belljar_fuzz::{FUEL, components, lengthened};
 use peak_alloc::PeakAlloc;
 use std::sync::OnceLock;
@@ -93,10 +93,15 @@ fn is_valid(engine: &Engine, bytes: &[u8]) -> Result<(), String> {
     validator.validate_all(bytes).map(|_| ()).map_err(|error| error.to_string())
 }
 
+/// Checks that an error is not what belljar says where it is mistaken itself.
+fn check(error: &Error) {
+    assert!(!format!("{error:#}").contains("belljar bug"), "{error:?}");
+}
+
 fn run(engine: &Engine, bytes: &[u8]) {
     let component = match (Component::new(engine, bytes), is_valid(engine, bytes)) {
         (Ok(component), Ok(())) => component,
-        (Err(_), Err(_)) => return,
+        (Err(error), Err(_)) => return check(&error),
         // Text.
         (Ok(_), Err(_)) if !bytes.starts_with(b"\0asm") => return,
         (Ok(_), Err(error)) => panic!("belljar accepts an invalid component: {error}"),
@@ -110,19 +115,24 @@ fn run(engine: &Engine, bytes: &[u8]) {
     let mut linker = Linker::new(engine);
     // What generated guests call first.
     linker.root().func_new("asked", |_, _, _, _| Ok(())).expect("it is the first");
-    if linker.define_unknown_imports_as_traps(&component).is_err() {
-        return;
+    if let Err(error) = linker.define_unknown_imports_as_traps(&component) {
+        return check(&error);
     }
     let limits = Limits::default().memory(16 << 20).wall(Duration::from_secs(2));
     let mut store = Store::new(engine, ());
     store.set_limits(limits).expect("the engine can limit them");
     store.set_fuel(FUEL).expect("fuel is counted");
-    let Ok(instance) = linker.instantiate(&mut store, &component) else { return };
+    let instance = match linker.instantiate(&mut store, &component) {
+        Ok(instance) => instance,
+        Err(error) => return check(&error),
+    };
     for (path, ty) in component.exported_funcs().filter(|(_, ty)| ty.params().is_empty()).take(CALLS) {
         let func = instance.get_func_at(&store, &path).expect("it is exported");
         let mut results = vec![Val::Bool(false); usize::from(ty.result().is_some())];
         store.set_fuel(FUEL).expect("fuel is counted");
-        let _ = func.call(&mut store, &[], &mut results);
+        if let Err(error) = func.call(&mut store, &[], &mut results) {
+            check(&error);
+        }
     }
 }
 

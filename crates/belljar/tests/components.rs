@@ -627,6 +627,45 @@ fn nesting_is_limited() {
     assert_eq!(error.to_string(), "this is a core module, and not a component");
 }
 
+#[test]
+fn what_instances_contain_is_limited() {
+    let engine = engine();
+    let too_large = "the component is too large: it has more than 200000 definitions, imports and exports";
+    // Each instance contains the one before twice: few bytes for many exports, or imports.
+    let doubled = |times: u32| {
+        let instances = (1..=times).map(|i| {
+            let j = i - 1;
+            format!(r#"(instance $i{i} (export "a" (instance $i{j})) (export "b" (instance $i{j})))"#)
+        });
+        format!(
+            r#"(component (core module $m (func (export "f"))) (core instance $m (instantiate $m))
+            (func $f (canon lift (core func $m "f"))) (instance $i0 (export "f" (func $f)))
+            {} (export "x" (instance $i{times})))"#,
+            instances.collect::<String>()
+        )
+    };
+    assert_eq!(Component::new(&engine, doubled(10)).unwrap().exported_funcs().count(), 1 << 10);
+    assert_eq!(Component::new(&engine, doubled(18)).unwrap_err().to_string(), too_large);
+    let imported = |times: u32, types: usize| {
+        let doubled = (1..=times).map(|i| {
+            format!(
+                r#"(type $t{i} (instance (alias outer 1 $t{} (type $t))
+                (export "a" (instance (type $t))) (export "b" (instance (type $t)))))"#,
+                i - 1
+            )
+        });
+        format!(
+            r#"(component (type $t0 (instance {} (export "f" (func)))) {} (import "x" (instance (type $t{times}))))"#,
+            "(type (list u8))".repeat(types),
+            doubled.collect::<String>()
+        )
+    };
+    assert!(Component::new(&engine, imported(10, 0)).is_ok());
+    assert_eq!(Component::new(&engine, imported(18, 0)).unwrap_err().to_string(), too_large);
+    // Types that are not exported take time, too.
+    assert_eq!(Component::new(&engine, imported(10, 500)).unwrap_err().to_string(), too_large);
+}
+
 /// Functions with Rust types, both ways: all values go through a guest's memory or registers.
 #[test]
 fn rust_types_are_passed_both_ways() {

@@ -20,8 +20,9 @@ use wasmparser::{
 
 /// The largest number of component instances, and of steps, that a component may describe.
 const INSTANCES: usize = 10_000;
-/// The largest number of items that instances may have together.
-const ITEMS: usize = 1_000_000;
+/// The largest number of items that instances may have together. Imports and exports, whose names have as many parts as they
+/// are nested, count for each part. An item takes less than 1 KiB.
+const ITEMS: usize = 200_000;
 /// How deeply components may be nested in their instantiations.
 const DEPTH: usize = 100;
 
@@ -35,6 +36,7 @@ pub(crate) fn flatten(definitions: Definitions<'_>) -> Result<Component> {
         Flattener { plan: Component::default(), modules: HashMap::new(), named: HashSet::new(), items: 0 };
     let frame = flattener.frame(None)?;
     let exports = flattener.evaluate(&Rc::new(definitions), &frame, &Arguments::Root, 0)?;
+    flattener.count_exports(&exports, 1)?;
     let mut plan = flattener.plan;
     plan.exports = exports.iter().map(|(name, item)| (name.clone(), item.export())).collect();
     Ok(plan)
@@ -60,6 +62,26 @@ struct Flattener {
 }
 
 impl Flattener {
+    fn count(&mut self, items: usize) -> Result<()> {
+        self.items = self.items.saturating_add(items);
+        ensure!(
+            self.items <= ITEMS,
+            "the component is too large: it has more than {ITEMS} definitions, imports and exports"
+        );
+        Ok(())
+    }
+
+    /// Counts exports as often as they are exported: instances that contain others share them until then.
+    fn count_exports(&mut self, exports: &Exports<'_>, depth: usize) -> Result<()> {
+        for (_, item) in exports.iter() {
+            self.count(depth)?;
+            if let Item::Instance(exports) = item {
+                self.count_exports(exports, depth + 1)?;
+            }
+        }
+        Ok(())
+    }
+
     fn frame<'a>(&mut self, around: Option<FrameRef<'a>>) -> Result<FrameRef<'a>> {
         let instance = InstanceIndex(self.plan.instances);
         self.plan.instances += 1;
@@ -83,11 +105,7 @@ impl Flattener {
             "the component is too large: its instances contain each other more than {DEPTH} deep"
         );
         for definition in &definitions.0 {
-            self.items += 1;
-            ensure!(
-                self.items <= ITEMS,
-                "the component is too large: its instances have more than {ITEMS} definitions"
-            );
+            self.count(1)?;
             self.define(definition, frame, arguments, depth)?;
         }
         Ok(std::mem::take(&mut frame.borrow_mut().exports).into())
@@ -323,8 +341,7 @@ impl Flattener {
         frame: &FrameRef<'a>,
         path: &ImportPath,
     ) -> Result<(Item<'a>, Import)> {
-        self.items += 1;
-        ensure!(self.items <= ITEMS, "the component is too large: it has more than {ITEMS} imports");
+        self.count(path.len())?;
         let type_at = |index: u32| get(&frame.borrow().types, index);
         Ok(match ty {
             ComponentTypeRef::Func(index) => {
@@ -392,6 +409,7 @@ impl Flattener {
         let frame = Frame::new(Some(around), instance);
         let (mut exports, mut imports) = (Vec::new(), Vec::new());
         for declaration in declarations {
+            self.count(1)?;
             match declaration {
                 InstanceTypeDeclaration::CoreType(ty) => {
                     let types =

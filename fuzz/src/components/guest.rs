@@ -15,6 +15,8 @@ pub struct Guest {
     faults: Vec<Fault>,
     /// What its allocator adds to each address that it returns.
     misplaced: u32,
+    /// The most pages of its memory.
+    pages: u32,
     /// Whether its memory is so full that it grows while values are lowered.
     is_full: bool,
     has_post_return: bool,
@@ -126,9 +128,19 @@ impl Guest {
             lower,
             faults: (0..count).map(|_| Fault::arbitrary(u)).collect::<Result<_>>()?,
             misplaced: if is_faulty && u.ratio(1, 8)? { value(u)? as u32 } else { 0 },
+            pages: 3,
             is_full: u.arbitrary()?,
             has_post_return: u.arbitrary()?,
         })
+    }
+}
+
+impl Guest {
+    /// Makes the allocator one that has much, and returns what it has allocated: with another, it matters how often text is
+    /// moved.
+    pub fn allocate_well(&mut self) {
+        self.pages = 64;
+        self.misplaced = 0;
     }
 }
 
@@ -141,9 +153,10 @@ fn libc(guest: &Guest) -> String {
     let is_compact =
         matches!(guest.lift, Encoding::CompactUtf16) || matches!(guest.lower, Encoding::CompactUtf16);
     let (least, misplaced) = if is_compact { (2, guest.misplaced & !1) } else { (1, guest.misplaced) };
+    let pages = guest.pages;
     format!(
         r#"(core module $libc
-            (memory (export "memory") 1 3)
+            (memory (export "memory") 1 {pages})
             (global $top (mut i32) (i32.const {top}))
             (global $asked (export "asked") (mut i64) (i64.const 0))
             (func $ask (param i32)

@@ -51,14 +51,18 @@ impl Case {
         let ty = Signature::arbitrary(u)?;
         let is_faulty = u.arbitrary()?;
         let guests = (0..u.int_in_range(1..=3)?).map(|_| Guest::arbitrary(u, is_faulty));
-        let guests = guests.collect::<Result<_>>()?;
+        let mut guests = guests.collect::<Result<Vec<_>>>()?;
+        let adapters = u.ratio(3, 4)?;
+        if !adapters {
+            guests.iter_mut().for_each(Guest::allocate_well);
+        }
         let calls = u.int_in_range(1..=3)?;
         Ok(Self {
             ty,
             guests,
             calls,
             fails_at: u.ratio(1, 16)?.then(|| u.int_in_range(1..=calls)).transpose()?,
-            adapters: u.ratio(3, 4)?,
+            adapters,
             values: u.bytes(u.len())?.to_vec(),
         })
     }
