@@ -20,7 +20,7 @@ static PEAK: PeakAlloc = PeakAlloc;
 /// The bytes that the host may use, and how many more for each byte of the component: several times what it needs.
 const MEMORY: (usize, usize) = (64 << 20, 4000);
 
-/// The bytes that may remain of a component that was made once before: statistics, and tables that grow.
+/// The bytes that may remain of a component that was made once before.
 const KEPT: usize = 256 << 10;
 
 /// How many exported functions are called.
@@ -148,11 +148,17 @@ libfuzzer_sys::fuzz_target!(|input: &[u8]| {
     let used = PEAK.peak_usage().saturating_sub(before);
     let allowed = MEMORY.0 + MEMORY.1 * bytes.len();
     assert!(used <= allowed, "{used} bytes for a component of {}", bytes.len());
-    // The second time, nothing is new.
+    // The second time, nothing is new. Threads that compile keep what they work with, and tables grow, but not each time.
     if bytes.len() % 8 == 0 {
-        let before = PEAK.current_usage();
-        run(engine, &bytes);
-        let kept = PEAK.current_usage().saturating_sub(before);
-        assert!(kept <= KEPT, "{kept} bytes are kept");
+        let mut kept = usize::MAX;
+        for _ in 0..4 {
+            let before = PEAK.current_usage();
+            run(engine, &bytes);
+            kept = kept.min(PEAK.current_usage().saturating_sub(before));
+            if kept <= KEPT {
+                return;
+            }
+        }
+        panic!("{kept} bytes are kept each time");
     }
 });
