@@ -146,8 +146,8 @@ impl Guest {
 
 /// A module with a memory and an allocator that never frees. It counts up what it was asked for, to compare it.
 ///
-/// Strings that may be Latin-1 have an alignment of 2 in the canonical ABI, and of 1 once they were UTF-16. Wasmtime's
-/// adapters have it the other way round. Here they always have one of 2.
+/// When text that was written as UTF-16 turns out to be Latin-1 and is made smaller, the canonical ABI passes an alignment of 1,
+/// and Wasmtime's adapters one of 2. Here it is always 2.
 fn libc(guest: &Guest) -> String {
     let top = if guest.is_full { 65530 } else { 4096 };
     let is_compact =
