@@ -43,7 +43,8 @@ struct Inner {
     described: Arc<belljar_module::Module>,
     code: Arc<LoadedModule>,
     origin: Origin,
-    /// The features that it may use, if they are not the engine's.
+    /// The features that it may use, if they are not the engine's: for compiling it again.
+    #[cfg_attr(not(feature = "compiler"), expect(dead_code))]
     features: Option<WasmFeatures>,
     /// The same module compiled with explicit bounds checks, created when a memory needs it.
     checked: OnceLock<Arc<LoadedModule>>,
