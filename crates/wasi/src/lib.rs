@@ -25,6 +25,11 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
+#![cfg_attr(
+    not(feature = "p2"),
+    allow(dead_code, unreachable_pub, reason = "much of a context is for WASI 0.2 alone")
+)]
+
 mod builder;
 mod byte_quota;
 pub mod cli;
