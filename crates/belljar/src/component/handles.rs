@@ -143,12 +143,14 @@ impl Handles {
             };
             slots.push(Slot { handle, generation });
         }
-        let vacant = slots.iter().filter(|slot| slot.handle.is_none()).count();
-        let mut free = Vec::new();
+        // Each vacant slot is free once.
+        let mut is_vacant = slots.iter().map(|slot| slot.handle.is_none()).collect::<Vec<_>>();
+        let vacant = is_vacant.iter().filter(|is_vacant| **is_vacant).count();
+        let mut free = Vec::with_capacity(vacant);
         for _ in 0..vacant {
             let number = u32::try_from(words.next()?).ok()?;
-            let slot = slots.get((number as usize).checked_sub(1)?)?;
-            if slot.handle.is_some() || free.contains(&number) {
+            let place = is_vacant.get_mut((number as usize).checked_sub(1)?)?;
+            if !std::mem::take(place) {
                 return None;
             }
             free.push(number);
@@ -283,6 +285,15 @@ mod tests {
         assert_eq!(handles.generation(1), None);
         fails(handles.take_own(2, ty).map(|taken| taken.rep), "cannot lift own resource from a borrow");
         assert_eq!(handles.drop_handle(2, ty).unwrap(), (borrowed, Some(7)));
+        let mut words = Vec::new();
+        handles.write(&mut words);
+        assert_eq!(Handles::read(&mut words.iter().copied(), 2).as_ref(), Some(&handles));
+        let read = |words: &[u64]| Handles::read(&mut words.iter().copied(), 2);
+        // Cut off; a slot that is free twice; one that is not free; a type that there is not.
+        assert_eq!(read(&words[..words.len() - 1]), None);
+        assert_eq!(read(&[2, 0, 0, 0, 0, 0, 0, 1, 1]), None);
+        assert_eq!(read(&[2, 0, 2, 5, 0, 0, 0, 1]), None);
+        assert_eq!(read(&[1, 0, 3, 5]), None);
         // Slots are used again before there are more.
         assert!((0..3).all(|rep| handles.add(own(rep), None, room).is_ok()));
         fails(
