@@ -88,8 +88,7 @@ impl Instance {
     ///
     /// Panics if the instance belongs to another store.
     pub fn get_func_at(&self, store: impl AsContext, path: &[&str]) -> Option<Func> {
-        let (components, _) = self.state(store.as_context().0.core())?;
-        components.exported_func(self.number, path).map(|func| Func::new(self.store, self.number, func))
+        self.func(store.as_context().0.core(), &path)
     }
 
     /// Returns an exported core module, by its name or by a [`ComponentExportIndex`].

@@ -8,7 +8,7 @@ use crate::store_extension::{Extension, Slot, StorePart, part, part_in, part_mut
 use crate::{Limit, Module, Result};
 use belljar_component::typed::HostTypes;
 use belljar_component::types::{FuncType, ResourceIndex};
-use belljar_component::{Export, FuncIndex, InstanceIndex};
+use belljar_component::{FuncIndex, InstanceIndex};
 use belljar_component::{Passed, ResourceTypeId};
 use belljar_core::{Context, Counted, FuncRefId, InstanceId, bail, ensure};
 use belljar_vm::{Quota, StoreCore, StoreId};
@@ -433,23 +433,6 @@ impl StoreComponents {
     pub(crate) fn end_call(&mut self, call: u64) {
         if let Some(place) = self.calls.iter().rposition(|running| running.number == call) {
             self.pop_calls(place);
-        }
-    }
-
-    /// Returns the index of a function that an instance exports, by the names on the way to it.
-    pub(crate) fn exported_func(&self, instance: u32, path: &[&str]) -> Option<FuncIndex> {
-        let plan = self.instances[instance as usize].component.plan();
-        let mut exports = &plan.exports;
-        let (last, way) = path.split_last()?;
-        for name in way {
-            exports = match super::names::find(exports, name)? {
-                Export::Instance(exports) => exports,
-                _ => return None,
-            };
-        }
-        match super::names::find(exports, last)? {
-            Export::Func(func) => Some(*func),
-            _ => None,
         }
     }
 }
