@@ -5,9 +5,8 @@ use super::options::SnapshotOptions;
 use crate::exit_code::ExitCode;
 use crate::failure::{Failure, WithExitCode};
 use crate::module_file::ModuleFile;
-use crate::output::complain;
 use crate::progress::{Meter, with_progress};
-use crate::run::{Call, MemoryBudget, OFFERED, outcome_of};
+use crate::run::{Call, MemoryBudget, OFFERED};
 use crate::user_cache;
 use belljar::component::{Component, InstancePre, Linker, ResourceTable};
 use belljar::error::Context;
@@ -78,15 +77,7 @@ impl SnapshotOptions {
         let work = || format!("initializing {}", OutsideText::new(&self.name()));
         let ran = with_progress(work, &Meter::default(), || self.run(&mut store, &pre, call.as_ref()));
         if let Err(error) = ran {
-            let (code, message) = outcome_of(&error);
-            complain(&format!(
-                "error: the initialization of {} did not return: {message}",
-                OutsideText::new(&self.file)
-            ));
-            if let Some(refusal) = store.data().memory.refusal() {
-                complain(&format!("note: {refusal}"));
-            }
-            return Ok(Initialized::Failed(code));
+            return Ok(Initialized::Failed(self.report(&error, &store.data().memory)));
         }
         let note = SnapshotNote { invoked: self.invoke.clone(), dirs: self.guest_dirs(), descriptors: None };
         let saved = self.save(&mut store, &note, key);

@@ -11,10 +11,9 @@ use crate::exit_code::ExitCode;
 use crate::failure::{Failure, WithExitCode};
 use crate::missing_imports::{AvailableImports, ImportProblem};
 use crate::module_file::ModuleFile;
-use crate::output::complain;
 use crate::output_file::{cannot_write, check, check_other_than};
 use crate::progress::{Meter, with_progress};
-use crate::run::{DirGrant, MemoryBudget, outcome_of};
+use crate::run::{DirGrant, MemoryBudget};
 use crate::user_cache;
 use belljar::error::Context;
 use belljar::{
@@ -138,15 +137,7 @@ impl SnapshotOptions {
         if let Some(missing) = error.downcast_ref::<UnknownImportError>() {
             return Err(self.refuse(ImportProblem::Missing(missing.into())));
         }
-        let (code, message) = outcome_of(error);
-        complain(&format!(
-            "error: the initialization of {} did not return: {message}",
-            OutsideText::new(&self.file)
-        ));
-        if let Some(refusal) = store.data().memory.refusal() {
-            complain(&format!("note: {refusal}"));
-        }
-        Ok(code)
+        Ok(self.report(error, &store.data().memory))
     }
 }
 

@@ -8,7 +8,7 @@ use crate::output::complain;
 use crate::output_file::{Readers, cannot_write, write};
 use crate::progress::Meter;
 use crate::proposals::Proposals;
-use crate::run::{DirGrant, EnvVar};
+use crate::run::{DirGrant, EnvVar, MemoryBudget, outcome_of};
 use crate::user_cache;
 use belljar::error::Context;
 use belljar::{ArtifactOptions, Config, Engine, Error, OutsideText, SigningKey, Store};
@@ -118,6 +118,19 @@ impl SnapshotOptions {
         config.consume_fuel(self.with_fuel).deterministic(self.deterministic).cache(user_cache::open());
         let meter = Meter::of(&mut config);
         Ok((Engine::new(&config).with_exit_code(ExitCode::CannotStart)?, meter))
+    }
+
+    /// Reports why the initialization did not return. Returns the exit code.
+    pub(super) fn report(&self, error: &Error, memory: &MemoryBudget) -> u8 {
+        let (code, message) = outcome_of(error);
+        complain(&format!(
+            "error: the initialization of {} did not return: {message}",
+            OutsideText::new(&self.file)
+        ));
+        if let Some(refusal) = memory.refusal() {
+            complain(&format!("note: {refusal}"));
+        }
+        code
     }
 
     /// Writes a snapshot to its file.
