@@ -1,4 +1,4 @@
-//! Creation of sandbox instances: the first one runs the module's initialization, further ones adopt its checkpoint.
+//! Creation of sandbox instances: the first one runs the guest's initialization, further ones adopt its checkpoint.
 
 use super::guest::Guest;
 use super::sandbox_instance::{SandboxInstance, Start};

@@ -55,13 +55,13 @@ impl<T: 'static, G: SandboxGuest<T>> SandboxTemplate<T, G> {
         Self::of(factory)
     }
 
-    /// Sets a function that is called with each new store, before the module is instantiated in it, for example to set
+    /// Sets a function that is called with each new store, before the guest is instantiated in it, for example to set
     /// limits. It must do the same each time.
     pub fn prepare(self, prepare: impl Fn(&mut Store<T>) -> Result<()> + Send + Sync + 'static) -> Self {
         self.with(|factory| factory.prepare = Some(Arc::new(prepare)))
     }
 
-    /// Sets an export without parameters and results that is called once to initialize the module. All calls start from
+    /// Sets an export without parameters and results that is called once to initialize the guest. All calls start from
     /// the guest's state after it. The host's state that it used is dropped. The name of a function in an exported instance of
     /// a component follows that of the instance: `my:plugin/setup@1.0.0#warm-up`.
     pub fn init(self, export: &str) -> Self {
