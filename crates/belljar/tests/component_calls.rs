@@ -1384,3 +1384,44 @@ fn stacks_and_errors_name_functions_of_wit() {
     let long = format!("{error:?}");
     assert!(long.contains("in a call of the component's my:tool/api@1.0.0#run"), "{long}");
 }
+
+/// The canonical ABI asks for room for UTF-16, and then for the smaller room that the bytes need.
+#[test]
+fn text_that_turns_out_to_be_latin1_is_made_smaller_with_an_alignment_of_1() {
+    let engine = engine();
+    let component = Component::new(
+        &engine,
+        r#"(component
+            (component $Taker
+                (core module $m
+                    (memory (export "memory") 1)
+                    (global $seen (mut i32) (i32.const 0))
+                    (func (export "realloc") (param i32 i32 i32 i32) (result i32)
+                        (global.set $seen (i32.add (i32.mul (global.get $seen) (i32.const 10)) (local.get 2)))
+                        (i32.const 64))
+                    (func (export "take") (param i32 i32) (result i32) (global.get $seen)))
+                (core instance $m (instantiate $m))
+                (func (export "take") (param "text" string) (result u32)
+                    (canon lift (core func $m "take") (memory (core memory $m "memory"))
+                        (realloc (core func $m "realloc")) string-encoding=latin1+utf16)))
+            (component $Giver
+                (import "take" (func $take (param "text" string) (result u32)))
+                (core module $memory (memory (export "memory") 1) (data (i32.const 0) "a\00b\00c\00"))
+                (core instance $memory (instantiate $memory))
+                (core func $take (canon lower (func $take) (memory (core memory $memory "memory"))
+                    string-encoding=latin1+utf16))
+                (core module $m
+                    (import "" "take" (func $take (param i32 i32) (result i32)))
+                    (func (export "run") (result i32) (call $take (i32.const 0) (i32.const 0x80000003))))
+                (core instance $m (instantiate $m (with "" (instance (export "take" (func $take))))))
+                (func (export "run") (result u32) (canon lift (core func $m "run"))))
+            (instance $taker (instantiate $Taker))
+            (instance $giver (instantiate $Giver (with "take" (func $taker "take"))))
+            (export "run" (func $giver "run")))"#,
+    )
+    .unwrap();
+    let mut store = Store::new(&engine, ());
+    let instance = Linker::new(&engine).instantiate(&mut store, &component).unwrap();
+    let run = instance.get_typed_func::<(), (u32,)>(&store, "run").unwrap();
+    assert_eq!(run.call(&mut store, ()).unwrap(), (21,));
+}
